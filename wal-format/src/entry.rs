@@ -1,0 +1,192 @@
+//! Entries: an operation with its place in the order, and the codec of a frame's payload (`FORMAT.md#entry`).
+
+use crate::error::FormatError;
+use crate::ids::{CoreId, Epoch, Sequence};
+use crate::operation::{OperationRef, WalOperation};
+use crate::varint::{split_varint, varint_bytes, write_varint};
+
+/// One entry of one core's log, owned.
+///
+/// All entries of all cores are ordered by [`OrderKey`]; `(core_id, sequence)` identifies an entry for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerCoreWalEntry {
+    /// The epoch in which it was appended.
+    pub epoch: Epoch,
+    /// Its number within the core: gapless, never reset.
+    pub sequence: Sequence,
+    /// The core that appended it.
+    pub core_id: CoreId,
+    /// Nanoseconds since the Unix epoch on the core's hybrid clock; never decreases within a core.
+    pub timestamp_ns: u64,
+    /// What it says.
+    pub operation: WalOperation,
+}
+
+/// One entry, its operation borrowed from the reader's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// See [`PerCoreWalEntry::epoch`].
+    pub epoch: Epoch,
+    /// See [`PerCoreWalEntry::sequence`].
+    pub sequence: Sequence,
+    /// See [`PerCoreWalEntry::core_id`].
+    pub core_id: CoreId,
+    /// See [`PerCoreWalEntry::timestamp_ns`].
+    pub timestamp_ns: u64,
+    /// See [`PerCoreWalEntry::operation`].
+    pub operation: OperationRef<'a>,
+}
+
+/// The global order: epoch, then timestamp, then core, then sequence. Total, and the same on every replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderKey {
+    /// First.
+    pub epoch: Epoch,
+    /// Second.
+    pub timestamp_ns: u64,
+    /// Third.
+    pub core_id: CoreId,
+    /// Last.
+    pub sequence: Sequence,
+}
+
+impl EntryRef<'_> {
+    /// An owned copy.
+    #[must_use]
+    pub fn to_owned(&self) -> PerCoreWalEntry {
+        PerCoreWalEntry {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            core_id: self.core_id,
+            timestamp_ns: self.timestamp_ns,
+            operation: self.operation.to_owned(),
+        }
+    }
+
+    /// Its place in the global order.
+    #[must_use]
+    pub fn order_key(&self) -> OrderKey {
+        OrderKey {
+            epoch: self.epoch,
+            timestamp_ns: self.timestamp_ns,
+            core_id: self.core_id,
+            sequence: self.sequence,
+        }
+    }
+}
+
+impl PerCoreWalEntry {
+    /// The borrowed twin.
+    #[must_use]
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            core_id: self.core_id,
+            timestamp_ns: self.timestamp_ns,
+            operation: self.operation.as_ref(),
+        }
+    }
+
+    /// Its place in the global order.
+    #[must_use]
+    pub fn order_key(&self) -> OrderKey {
+        self.as_ref().order_key()
+    }
+}
+
+/// Bit of the tag: the next entry belongs to the same batch.
+pub const TAG_MORE: u8 = 0x80;
+const TAG_CODE: u8 = 0x07;
+
+/// Bytes of an entry with this timestamp delta.
+#[inline]
+#[must_use]
+pub fn entry_bytes(timestamp_delta: u64, operation: &OperationRef<'_>) -> usize {
+    (1 + varint_bytes(timestamp_delta)).saturating_add(operation.body_bytes())
+}
+
+/// Writes entries one behind the other into a buffer.
+pub struct EntryEncoder<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> EntryEncoder<'a> {
+    /// Starts at the front of `out`.
+    #[inline]
+    pub fn new(out: &'a mut [u8]) -> Self {
+        Self { out, at: 0 }
+    }
+
+    /// Bytes written so far.
+    #[inline]
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Appends one entry; `more` says that the next one belongs to the same batch.
+    ///
+    /// # Panics
+    /// If the buffer is too short: size it with [`entry_bytes`].
+    #[inline]
+    pub fn entry(&mut self, more: bool, timestamp_delta: u64, operation: &OperationRef<'_>) {
+        self.out[self.at] = operation.code() | if more { TAG_MORE } else { 0 };
+        let body = write_varint(self.out, self.at + 1, timestamp_delta);
+        self.at = operation.write_body(self.out, body);
+    }
+}
+
+/// One entry as it stands in a payload: without what the frame says for all of its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawEntry<'a> {
+    /// The next entry belongs to the same batch.
+    pub more: bool,
+    /// Nanoseconds since the entry before.
+    pub timestamp_delta: u64,
+    /// What it says.
+    pub operation: OperationRef<'a>,
+}
+
+/// Reads entries off the front of a payload.
+#[derive(Clone, Debug)]
+pub struct EntryDecoder<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> EntryDecoder<'a> {
+    /// Decodes `payload` from its front.
+    #[inline]
+    #[must_use]
+    pub fn new(payload: &'a [u8]) -> Self {
+        Self { rest: payload }
+    }
+
+    /// Bytes not yet decoded.
+    #[inline]
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The next entry, or `None` at the end of the payload.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] if the bytes are no entry; the decoder then stays where it is.
+    #[inline]
+    #[deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "decodes untrusted bytes")]
+    pub fn next_entry(&mut self) -> Result<Option<RawEntry<'a>>, FormatError> {
+        let Some((&tag, rest)) = self.rest.split_first() else {
+            return Ok(None);
+        };
+        if tag & !(TAG_CODE | TAG_MORE) != 0 {
+            return Err(FormatError::malformed("entry", "reserved bits of the tag are set"));
+        }
+        let (timestamp_delta, rest) =
+            split_varint(rest).ok_or(FormatError::malformed("entry", "timestamp delta cut off"))?;
+        let (operation, rest) = OperationRef::split_body(tag & TAG_CODE, rest)?;
+        self.rest = rest;
+        Ok(Some(RawEntry { more: tag & TAG_MORE != 0, timestamp_delta, operation }))
+    }
+}
