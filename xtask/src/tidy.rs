@@ -20,7 +20,7 @@ use crate::process;
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask tidy
 
-Checks the rules of this repository that the compiler cannot check, and reports all findings at once:
+Checks the rules of this repository that the compiler cannot check, and reports all findings:
 
   - crates depend only on what xtask/src/tidy/policy.rs allows them
   - wal-format has no I/O, threads, clocks or shared state

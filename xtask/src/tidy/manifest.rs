@@ -34,6 +34,9 @@ pub(super) struct Dependency<'a> {
     pub(super) line: usize,
     pub(super) name: &'a str,
     pub(super) when: When,
+    /// Whether it is given by its path alone, without a version of its own or of the workspace. Cargo
+    /// leaves such a dev-dependency out of the package.
+    pub(super) path_only: bool,
 }
 
 /// The entries of a manifest, in order.
@@ -89,7 +92,12 @@ fn dependency<'a>(entry: &Entry<'a>) -> Option<Dependency<'a>> {
         None => package_of(entry.value),
     };
     let name = renamed.or(own_section).unwrap_or(key).trim_matches('"');
-    Some(Dependency { line: entry.line, name, when })
+    let versioned = |text: &str| text.contains("version") || text.contains("workspace");
+    let path_only = match own_section {
+        Some(_) => !versioned(entry.key),
+        None => entry.value.contains("path") && !versioned(entry.value) && !versioned(entry.key),
+    };
+    Some(Dependency { line: entry.line, name, when, path_only })
 }
 
 /// Splits `'cfg(loom)'.dependencies` behind the quoted or plain target.
@@ -117,9 +125,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[(usize, &str, When)]) {
-        let expected: Vec<Dependency<'_>> =
-            expected.iter().map(|&(line, name, when)| Dependency { line, name, when }).collect();
-        assert_eq!(dependencies(text), expected);
+        let found = dependencies(text);
+        let found: Vec<_> = found.iter().map(|found| (found.line, found.name, found.when)).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -135,6 +143,20 @@ mod tests {
         check("[build-dependencies]\na = \"1\"\n", &[(2, "a", When::Build)]);
         check("[dev-dependencies]\na = \"1\"\n", &[(2, "a", When::Dev)]);
         check("[dependencies.a]\npackage = \"b\"\n", &[(2, "b", When::Normal)]);
+    }
+
+    #[test]
+    fn a_dependency_by_path_alone_is_told_apart() {
+        for (text, path_only) in [
+            ("[dev-dependencies]\na = { path = \"../a\" }\n", true),
+            ("[dev-dependencies.a]\npath = \"../a\"\n", true),
+            ("[dev-dependencies]\na.workspace = true\n", false),
+            ("[dev-dependencies]\na = { workspace = true }\n", false),
+            ("[dev-dependencies]\na = { path = \"../a\", version = \"1\" }\n", false),
+            ("[dev-dependencies]\na = \"1\"\n", false),
+        ] {
+            assert!(dependencies(text).iter().all(|found| found.path_only == path_only), "{text}");
+        }
     }
 
     #[test]

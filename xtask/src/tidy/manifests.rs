@@ -53,18 +53,22 @@ fn with_manifest(
 
 fn library_dependencies(path: &str, text: &str, rule: &CrateRule) -> Vec<Finding> {
     let banned = dependencies(text).into_iter().filter(|dependency| !allowed(dependency, rule));
-    let finding = |Dependency { line, name, when }: Dependency<'_>| {
-        let how = match when {
-            When::Build => " in its build script",
-            When::UnderLoom => " under loom",
-            When::Normal | When::Dev => "",
+    let finding = |Dependency { line, name, when, .. }: Dependency<'_>| {
+        let remove = format!("remove it; the allowed ones are in {POLICY}");
+        let (how, todo) = match when {
+            When::Build => (" in its build script", remove),
+            When::UnderLoom => (" under loom", remove),
+            When::Normal => ("", remove),
+            When::Dev => (" by version in its tests", format!("write `{name} = {{ path = \"../{name}\" }}`")),
         };
         let what = format!("{} must not depend on {name}{how}", rule.name);
-        Finding::fails(path, line, what, format!("remove it; the allowed ones are in {POLICY}"))
+        Finding::fails(path, line, what, todo)
     };
     banned.map(finding).collect()
 }
 
+/// Tests may use any crate, but those of this workspace by path alone: a version would be part of the package,
+/// and crates whose tests use each other could then not be published one after the other.
 fn allowed(dependency: &Dependency<'_>, rule: &CrateRule) -> bool {
     let name = &dependency.name;
     let normal = rule.workspace.contains(name) || rule.registry.contains(name);
@@ -72,7 +76,7 @@ fn allowed(dependency: &Dependency<'_>, rule: &CrateRule) -> bool {
         When::Normal => normal,
         When::UnderLoom => normal || rule.under_loom.contains(name),
         When::Build => false,
-        When::Dev => true,
+        When::Dev => dependency.path_only || policy::library(name).is_none(),
     }
 }
 
@@ -154,6 +158,7 @@ mod tests {
         check_added("wal-format", "[dependencies]\nx = { package = \"serde\" }", Some(&denied("serde")));
         check_added("wal-writer", "[dependencies]\nloom = \"0.7\"", Some(&denied("loom")));
         check_added("wal-writer", "[build-dependencies]\nquanta = \"1\"", Some("in its build script"));
+        check_added("wal-recovery", "[dev-dependencies]\nwal-writer.workspace = true", Some("by version"));
         check_added("xtask", "[dev-dependencies]\ntempfile = \"3\"", Some("of a crate that has none"));
     }
 
@@ -161,7 +166,8 @@ mod tests {
     fn dependencies_of_the_table_pass() {
         check_added("wal-reader", "[dependencies]\nwal-format.workspace = true", None);
         check_added("wal-writer", "[target.'cfg(loom)'.dependencies]\nloom.workspace = true", None);
-        check_added("wal-recovery", "[dev-dependencies]\nwal-coordinator.workspace = true", None);
+        check_added("wal-recovery", "[dev-dependencies]\nwal-coordinator = { path = \"../x\" }", None);
+        check_added("wal-recovery", "[dev-dependencies]\ntempfile.workspace = true", None);
     }
 
     #[test]
