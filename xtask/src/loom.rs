@@ -47,7 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let filter = options.filter.unwrap_or_default();
         return Err(Failure::failed(format!("no loom model has `{filter}` in its path")));
     }
-    println!("loom: {models_run} models hold");
+    println!("loom: models that hold: {models_run}");
     Ok(())
 }
 

@@ -98,10 +98,7 @@ impl<'a> Source<'a> {
             stem => format!("{folder}/{stem}"),
         };
         let items = test_items(&self.code).into_iter().map(|(start, end)| &self.code[start..end]);
-        let names = items.filter_map(|item| {
-            let (before, _) = item.strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| (name, ()))?;
-            before.trim().bytes().all(lexer::is_word).then(|| before.trim().to_owned())
-        });
+        let names = items.filter_map(|item| Some(item.strip_suffix(';')?.rsplit_once("mod ")?.1.trim()));
         names.map(|name| format!("{own}/{name}")).collect()
     }
 }
