@@ -41,8 +41,13 @@ pub struct Seal {
 
 impl Barrier {
     /// The payload of a barrier frame.
+    ///
+    /// # Panics
+    /// If the cores are not in ascending order or too many: no reader would accept it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        assert!(self.cuts.is_sorted_by(|a, b| a.0 < b.0), "cores are not in ascending order: {self:?}");
+        assert!(self.cuts.len() <= CORES_MAX, "{} cores are too many", self.cuts.len());
         let mut bytes = Vec::with_capacity(barrier_bytes(self.cuts.len()));
         bytes.put_u64(self.durable_epoch.0);
         bytes.put_count(self.cuts.len());

@@ -143,6 +143,9 @@ impl FrameHeader {
 
     /// The header's bytes for a frame at `offset` with this payload, which must be zero-padded to its alignment.
     /// `payload_crc` is computed here.
+    ///
+    /// # Panics
+    /// If the payload is not as long as the header says, or its alignment is not zero: no reader would accept it.
     #[must_use]
     pub fn encode(
         &self,
@@ -150,7 +153,8 @@ impl FrameHeader {
         offset: u64,
         aligned_payload: &[u8],
     ) -> [u8; FRAME_HEADER_BYTES] {
-        debug_assert_eq!(aligned_payload.len(), self.aligned_payload_bytes());
+        assert_eq!(aligned_payload.len(), self.aligned_payload_bytes(), "payload and header differ");
+        assert!(self.split_alignment(aligned_payload).is_some(), "the alignment of the payload is not zero");
         let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES);
         bytes.put_u32(FRAME_MAGIC);
         bytes.put(&[self.kind as u8, self.flags]);
@@ -172,7 +176,8 @@ impl FrameHeader {
     /// Checks the CRC of the payload that follows the header at `offset`.
     ///
     /// # Errors
-    /// [`Damage::PayloadCut`] if `aligned_payload` is shorter than the header says, [`Damage::PayloadChecksum`].
+    /// [`Damage::PayloadCut`] if `aligned_payload` is shorter than the header says, [`Damage::PayloadChecksum`],
+    /// [`Damage::Content`] if the alignment is not zero.
     pub fn check_payload<'a>(
         &self,
         seed: &SegmentSeed,
@@ -180,12 +185,19 @@ impl FrameHeader {
         aligned_payload: &'a [u8],
     ) -> Result<&'a [u8], Damage> {
         let cut = Damage::PayloadCut { payload_bytes: self.payload_bytes };
-        let aligned = aligned_payload.get(..self.aligned_payload_bytes()).ok_or(cut.clone())?;
+        let aligned = aligned_payload.get(..self.aligned_payload_bytes()).ok_or(cut)?;
         let expected = seed.crc_at(offset, aligned);
         if expected != self.payload_crc {
             return Err(Damage::PayloadChecksum { expected, found: self.payload_crc });
         }
-        aligned.get(..self.payload_bytes as usize).ok_or(cut)
+        self.split_alignment(aligned)
+            .ok_or(Damage::Content(FormatError::malformed("frame", "its alignment is not zero")))
+    }
+
+    /// The payload without its alignment, if that is zero.
+    fn split_alignment<'a>(&self, aligned_payload: &'a [u8]) -> Option<&'a [u8]> {
+        let (payload, alignment) = aligned_payload.split_at_checked(self.payload_bytes as usize)?;
+        is_zero(alignment).then_some(payload)
     }
 }
 

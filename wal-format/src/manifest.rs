@@ -80,8 +80,13 @@ pub struct RunMeta {
 
 impl Manifest {
     /// The file's bytes.
+    ///
+    /// # Panics
+    /// If a list is not in the order that its field promises, is too long, or contradicts another: no reader would
+    /// accept it, and the checkpoint would be lost with it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        assert_eq!(self.check(), Ok(()), "this manifest could not be read again");
         let mut bytes = Vec::new();
         bytes.put(MANIFEST_MAGIC);
         bytes.put_u16(VERSION_MAJOR);
@@ -193,6 +198,15 @@ impl Manifest {
         if !self.cores.is_sorted_by(|a, b| a.core < b.core) || self.cores.len() > CORES_MAX {
             return Err(FormatError::malformed(WHAT, "cores are not in ascending order, or too many"));
         }
+        if self.offsets.iter().any(|offset| offset.source.len() > SOURCE_NAME_BYTES_MAX) {
+            return Err(FormatError::malformed(WHAT, "the name of a source is too long"));
+        }
+        if !self.offsets.is_sorted_by(|a, b| a.source < b.source) {
+            return Err(FormatError::malformed(WHAT, "sources are not in ascending order"));
+        }
+        if !self.watermarks.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(FormatError::malformed(WHAT, "watermarks are not in ascending order of cores"));
+        }
         if self.runs.iter().any(|run| run.run >= self.next_run) || (self.external && !self.runs.is_empty()) {
             return Err(FormatError::malformed(WHAT, "its list of runs contradicts the rest"));
         }
@@ -206,5 +220,10 @@ fn list<T>(
     mut item: impl FnMut(&mut Fields<'_>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let count = fields.count(item_bytes_min)?;
-    (0..count).map(|_| item(fields)).collect()
+    // Not `collect`: it cannot know the length and would hold twice as much while it grows.
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(item(fields)?);
+    }
+    Some(items)
 }

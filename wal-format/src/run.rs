@@ -40,13 +40,13 @@ impl RunHeader {
         block_finish(bytes)
     }
 
-    /// Reads the first block of a run file.
+    /// Reads the first block of a run file. `bytes` is the file's start; what follows the block is not looked at.
     ///
     /// # Errors
     /// [`FormatError::Magic`], [`FormatError::Checksum`], [`FormatError::Version`], [`FormatError::Malformed`].
-    pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         const BAD: FormatError = FormatError::malformed("run header", "reserved bytes are set");
-        let mut fields = check_block("run header", RUN_MAGIC, block)?;
+        let mut fields = check_block("run header", RUN_MAGIC, bytes)?;
         let reserved = fields.u32().ok_or(BAD)?;
         let header = Self {
             log_id: LogId(fields.array().ok_or(BAD)?),

@@ -70,8 +70,12 @@ pub enum HeaderBlock {
 
 impl SegmentHeader {
     /// The header's block.
+    ///
+    /// # Panics
+    /// If the link to the segment before is one that no reader would accept.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        assert!(self.links_back(), "impossible link to the segment before: {self:?}");
         let previous = self.previous.unwrap_or(Previous {
             segment: SegmentNumber(NO_SEGMENT),
             end: 0,
@@ -108,27 +112,35 @@ impl SegmentHeader {
         let first_sequence = Sequence(fields.u64().ok_or(BAD)?);
         let epoch = Epoch(fields.u64().ok_or(BAD)?);
         let last_timestamp = fields.u64().ok_or(BAD)?;
-        let previous = Previous {
-            segment: SegmentNumber(fields.u64().ok_or(BAD)?),
-            end: fields.u64().ok_or(BAD)?,
-            synced_through: fields.u64().ok_or(BAD)?,
-        };
+        let previous = (fields.u64().ok_or(BAD)?, fields.u64().ok_or(BAD)?, fields.u64().ok_or(BAD)?);
         if reserved != 0 || !is_zero(fields.rest()) {
             return Err(FormatError::malformed("segment header", "reserved bytes are set"));
         }
-        let previous = (previous.segment.0 != NO_SEGMENT).then_some(previous);
-        let links_back = previous.is_none_or(|previous| {
-            previous.segment < segment
-                && previous.end >= HEADER_BLOCK_BYTES as u64
-                && previous.synced_through <= previous.end
-        });
-        if !links_back || (previous.is_none() && origin != Origin::First) {
-            return Err(FormatError::malformed(
-                "segment header",
-                "its link to the segment before is impossible",
-            ));
+        let previous = match previous {
+            (NO_SEGMENT, 0, 0) => None,
+            (segment, end, synced_through) => {
+                Some(Previous { segment: SegmentNumber(segment), end, synced_through })
+            }
+        };
+        let header = Self { log_id, core, segment, origin, first_sequence, epoch, last_timestamp, previous };
+        if header.links_back() {
+            Ok(header)
+        } else {
+            Err(FormatError::malformed("segment header", "its link to the segment before is impossible"))
         }
-        Ok(Self { log_id, core, segment, origin, first_sequence, epoch, last_timestamp, previous })
+    }
+
+    /// Nothing precedes the first segment, and an earlier one every other.
+    fn links_back(&self) -> bool {
+        match self.previous {
+            None => self.origin == Origin::First,
+            Some(previous) => {
+                self.origin != Origin::First
+                    && previous.segment < self.segment
+                    && previous.end >= HEADER_BLOCK_BYTES as u64
+                    && previous.synced_through <= previous.end
+            }
+        }
     }
 }
 
