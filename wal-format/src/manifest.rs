@@ -6,7 +6,7 @@ use crate::error::FormatError;
 use crate::fields::{Fields, PutFields};
 use crate::ids::{CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use crate::limits::{CORES_MAX, SOURCE_NAME_BYTES_MAX, VERSION_MAJOR, VERSION_MINOR};
-use crate::segment::check_crc;
+use crate::segment::{Checked, check_crc};
 
 /// First bytes of the manifest.
 pub const MANIFEST_MAGIC: &[u8; 8] = b"PCWALCKP";
@@ -138,13 +138,13 @@ impl Manifest {
         const CUT: FormatError = FormatError::malformed(WHAT, "cut off, or a count beyond its end");
         let (covered, stored) =
             bytes.len().checked_sub(4).and_then(|at| bytes.split_at_checked(at)).ok_or(CUT)?;
-        let mut fields = check_crc(WHAT, MANIFEST_MAGIC, covered, stored)?;
+        let Checked { mut fields, is_extended } = check_crc(WHAT, MANIFEST_MAGIC, covered, stored)?;
         let flags = fields.u32().ok_or(CUT)?;
         if flags & !FLAG_EXTERNAL != 0 {
             return Err(FormatError::Flags { what: WHAT, flags });
         }
         let manifest = Self::decode_fields(&mut fields, flags).ok_or(CUT)?;
-        if !fields.rest().is_empty() {
+        if !is_extended && !fields.rest().is_empty() {
             return Err(FormatError::malformed(WHAT, "bytes behind its end"));
         }
         manifest.check()?;

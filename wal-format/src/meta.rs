@@ -6,7 +6,7 @@ use crate::error::FormatError;
 use crate::fields::{PutFields, is_zero};
 use crate::ids::LogId;
 use crate::limits::{META_BYTES, VERSION_MAJOR, VERSION_MINOR};
-use crate::segment::check_crc;
+use crate::segment::{Checked, check_crc};
 
 /// First bytes of `wal.meta`.
 pub const META_MAGIC: &[u8; 8] = b"PCWALMET";
@@ -43,10 +43,10 @@ impl Meta {
         const BAD: FormatError =
             FormatError::malformed("wal.meta", "wrong length, or reserved bytes are set");
         let (covered, stored) = bytes.split_at_checked(CRC_AT).ok_or(BAD)?;
-        let mut fields = check_crc("wal.meta", META_MAGIC, covered, stored)?;
+        let Checked { mut fields, is_extended } = check_crc("wal.meta", META_MAGIC, covered, stored)?;
         let reserved = fields.u32().ok_or(BAD)?;
         let log_id = LogId(fields.array().ok_or(BAD)?);
-        let intact = reserved == 0 && is_zero(fields.rest()) && bytes.len() == META_BYTES;
-        if intact { Ok(Self { log_id }) } else { Err(BAD) }
+        let is_reserved_zero = is_extended || (reserved == 0 && is_zero(fields.rest()));
+        if is_reserved_zero && bytes.len() == META_BYTES { Ok(Self { log_id }) } else { Err(BAD) }
     }
 }

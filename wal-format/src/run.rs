@@ -6,7 +6,7 @@ use crate::error::FormatError;
 use crate::fields::{PutFields, is_zero};
 use crate::ids::{CoreId, Epoch, LogId, SegmentNumber};
 use crate::limits::RUN_CORE;
-use crate::segment::{block_finish, block_start, check_block};
+use crate::segment::{Checked, block_finish, block_start, check_block};
 
 /// First bytes of a run.
 pub const RUN_MAGIC: &[u8; 8] = b"PCWALRUN";
@@ -46,13 +46,13 @@ impl RunHeader {
     /// [`FormatError::Magic`], [`FormatError::Checksum`], [`FormatError::Version`], [`FormatError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         const BAD: FormatError = FormatError::malformed("run header", "reserved bytes are set");
-        let mut fields = check_block("run header", RUN_MAGIC, bytes)?;
+        let Checked { mut fields, is_extended } = check_block("run header", RUN_MAGIC, bytes)?;
         let reserved = fields.u32().ok_or(BAD)?;
         let header = Self {
             log_id: LogId(fields.array().ok_or(BAD)?),
             run: fields.u64().ok_or(BAD)?,
             epoch: Epoch(fields.u64().ok_or(BAD)?),
         };
-        if reserved == 0 && is_zero(fields.rest()) { Ok(header) } else { Err(BAD) }
+        if is_extended || (reserved == 0 && is_zero(fields.rest())) { Ok(header) } else { Err(BAD) }
     }
 }

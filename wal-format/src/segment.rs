@@ -97,7 +97,7 @@ impl SegmentHeader {
 
     fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         const BAD: FormatError = FormatError::malformed("segment header", "fields contradict each other");
-        let mut fields = check_block("segment header", SEGMENT_MAGIC, bytes)?;
+        let Checked { mut fields, is_extended } = check_block("segment header", SEGMENT_MAGIC, bytes)?;
         let core = CoreId(fields.u16().ok_or(BAD)?);
         let origin = match fields.u8().ok_or(BAD)? {
             0 => Origin::First,
@@ -113,7 +113,7 @@ impl SegmentHeader {
         let epoch = Epoch(fields.u64().ok_or(BAD)?);
         let last_timestamp = fields.u64().ok_or(BAD)?;
         let previous = (fields.u64().ok_or(BAD)?, fields.u64().ok_or(BAD)?, fields.u64().ok_or(BAD)?);
-        if reserved != 0 || !is_zero(fields.rest()) {
+        if !is_extended && (reserved != 0 || !is_zero(fields.rest())) {
             return Err(FormatError::malformed("segment header", "reserved bytes are set"));
         }
         let previous = match previous {
@@ -171,12 +171,20 @@ pub(crate) fn block_finish(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Checks magic, CRC and version of a block; the fields behind them.
+/// A structure whose magic, CRC and major version are right.
+pub(crate) struct Checked<'a> {
+    /// The fields behind the version.
+    pub(crate) fields: Fields<'a>,
+    /// Written by a newer minor version: what is reserved here may mean something there, and may be ignored.
+    pub(crate) is_extended: bool,
+}
+
+/// Checks magic, CRC and version of a block.
 pub(crate) fn check_block<'a>(
     what: &'static str,
     magic: &[u8; 8],
     block: &'a [u8],
-) -> Result<Fields<'a>, FormatError> {
+) -> Result<Checked<'a>, FormatError> {
     let cut = FormatError::malformed(what, "shorter than its block");
     let (covered, stored) = block.split_at_checked(BLOCK_CRC_AT).ok_or(cut.clone())?;
     check_crc(what, magic, covered, stored)
@@ -188,7 +196,7 @@ pub(crate) fn check_crc<'a>(
     magic: &[u8; 8],
     covered: &'a [u8],
     stored: &[u8],
-) -> Result<Fields<'a>, FormatError> {
+) -> Result<Checked<'a>, FormatError> {
     let cut = FormatError::malformed(what, "shorter than its block");
     let mut fields = Fields::new(covered);
     if fields.bytes(8) != Some(magic) {
@@ -200,9 +208,9 @@ pub(crate) fn check_crc<'a>(
         return Err(FormatError::Checksum { what, expected, found });
     }
     let major = fields.u16().ok_or(cut.clone())?;
-    let _minor = fields.u16().ok_or(cut)?;
+    let minor = fields.u16().ok_or(cut)?;
     if major != VERSION_MAJOR {
         return Err(FormatError::Version { what, found: major, supported: VERSION_MAJOR });
     }
-    Ok(fields)
+    Ok(Checked { fields, is_extended: minor > VERSION_MINOR })
 }

@@ -36,12 +36,13 @@ fn check(subject: &Subject, bytes: &[u8]) -> bool {
     );
     let again = (subject.again)(bytes);
     assert_eq!(again.is_some(), accepted, "{}", subject.name);
-    if let Some(mut again) = again {
-        if let Some(minor_version) = subject.minor_version.clone() {
-            again[minor_version.clone()].copy_from_slice(&bytes[minor_version]);
-            subject.sign.unwrap()(&mut again);
-        }
-        assert_eq!(again, bytes, "{}: accepted, and yet not what the encoder writes", subject.name);
+    // A newer minor version may have put something where this one puts nothing.
+    let is_extended =
+        subject.minor_version.clone().is_some_and(|at| bytes.get(at).is_some_and(|minor| minor != [0, 0]));
+    if let Some(again) = again
+        && !is_extended
+    {
+        assert!(again == bytes, "{}: the encoder does not write {bytes:02x?}", subject.name);
     }
     accepted
 }
