@@ -181,16 +181,16 @@ fn segment_frames() -> Vec<Frame> {
     let mut frames = vec![
         Frame { first_sequence: 1000, base_timestamp: time, ..frame(0, Content::Data(entries)) },
         frame(4096, Content::Pad(24)),
-        frame(4328, Content::Barrier(barrier)),
+        frame(4256, Content::Barrier(barrier)),
     ];
     let sealed = Seal {
         entry_count: 8,
         next_sequence: Sequence(1008),
         last_timestamp: time + 16_699,
-        length: 4528,
-        digest: 0x7a6d_03f0,
+        length: 4456,
+        digest: 0x551e_4eb4,
     };
-    frames.push(frame(4528, Content::Seal(sealed)));
+    frames.push(frame(4344, Content::Seal(sealed)));
     frames
 }
 
@@ -208,7 +208,7 @@ fn run_frames() -> Vec<Frame> {
         content,
     };
     let seal =
-        Seal { entry_count: 3, next_sequence: Sequence(3), last_timestamp: 0, length: 4192, digest: 0x0 };
+        Seal { entry_count: 3, next_sequence: Sequence(3), last_timestamp: 0, length: 4192, digest: 0x7b3d_1cd3 };
     vec![frame(0, Content::Data(entries)), frame(3, Content::Seal(seal))]
 }
 
@@ -232,7 +232,7 @@ fn manifest(log_id: LogId) -> Manifest {
             SourceOffset { source: "zahlungen-ü".into(), offset: u64::MAX },
         ],
         watermarks: vec![(CoreId(0), 1_699_999_999), (CoreId(3), -2)],
-        runs: vec![RunMeta { run: 2, entries: 3, length: 4296, digest: 0x0, epoch: Epoch(42) }],
+        runs: vec![RunMeta { run: 2, entries: 3, length: 4296, digest: 0x7b3d_1cd3, epoch: Epoch(42) }],
         next_run: 3,
     }
 }
