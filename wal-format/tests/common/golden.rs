@@ -207,8 +207,13 @@ fn run_frames() -> Vec<Frame> {
         synced_through: 0,
         content,
     };
-    let seal =
-        Seal { entry_count: 3, next_sequence: Sequence(3), last_timestamp: 0, length: 4192, digest: 0x7b3d_1cd3 };
+    let seal = Seal {
+        entry_count: 3,
+        next_sequence: Sequence(3),
+        last_timestamp: 0,
+        length: 4192,
+        digest: 0x7b3d_1cd3,
+    };
     vec![frame(0, Content::Data(entries)), frame(3, Content::Seal(seal))]
 }
 
