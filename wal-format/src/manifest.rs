@@ -173,9 +173,6 @@ impl Manifest {
         })?;
         let offsets = list(fields, 12, |fields| {
             let name_bytes = usize::try_from(fields.u32()?).ok()?;
-            if name_bytes > SOURCE_NAME_BYTES_MAX {
-                return None;
-            }
             let name = std::str::from_utf8(fields.bytes(name_bytes)?).ok()?;
             Some(SourceOffset { source: name.to_owned(), offset: fields.u64()? })
         })?;
