@@ -1,1 +1,42 @@
-//! Placeholder.
+//! One core's write-ahead log, append side.
+//!
+//! [`CoreWalWriter`] is owned by a core's thread and appends into a lock-free ring; [`CoreLog`] is the half that a
+//! flusher or coordinator shares: it drains the ring to checksummed segments and syncs them.
+//!
+//! **Guarantees.** An append takes no lock, makes no system call and allocates nothing while the ring has room. What
+//! [`CoreWalWriter::sync`] or a durable [`Receipt`] acknowledged is on the medium, at the position that the log says.
+//! A failed sync is never taken for done and never retried on the same file.
+//!
+//! **Not for** several cores: epochs, checkpoints and reopening are `wal-coordinator`'s.
+//!
+//! Reading order: [`writer`](CoreWalWriter) (the append), `ring`, [`pin`](GlobalEpoch) (epochs), `drain` and
+//! `segment` (bytes to files), [`log`](CoreLog) (locks, syncs, failures), [`progress`](Progress) (receipts),
+//! [`supply`](SegmentSupply) (segment files), [`storage`] (the seam).
+
+mod batch;
+mod clock;
+mod drain;
+mod error;
+mod log;
+mod options;
+mod pin;
+mod progress;
+mod ring;
+mod segment;
+pub mod storage;
+mod supply;
+mod sync;
+mod writer;
+
+pub use batch::WriteBatch;
+pub use clock::{Clock, HybridClock, TimeSource};
+pub use drain::{SealedAt, StartAt};
+pub use error::WriterError;
+pub use log::{CoreLog, EpochEnd, Flusher, LogParts, LogStats, SegmentPosition};
+pub use options::{LogOptions, OnSyncFailure, RING_BYTES_MIN, Retention, SEGMENT_BYTES_MIN};
+pub use pin::{EpochPin, GlobalEpoch};
+pub use progress::{Driver, Progress, Receipt};
+pub use storage::{DirectoryStorage, Storage, StorageFile};
+pub use supply::SegmentSupply;
+pub use wal_format as format;
+pub use writer::CoreWalWriter;

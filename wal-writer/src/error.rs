@@ -1,0 +1,94 @@
+//! What can go wrong on the append side, by what the caller can do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use wal_format::{CoreId, Sequence};
+
+/// Why an append or a sync did not do what it was asked. `Clone`: every waiter gets to see the same failure.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum WriterError {
+    /// A call to the file system failed. Nothing was acknowledged; the caller may try again.
+    #[error("cannot {operation} {path}: {source}")]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the file system said.
+        source: Arc<io::Error>,
+    },
+    /// There is no space for more of the log. Everything accepted so far is kept; appends work again when there is
+    /// room.
+    #[error(
+        "no space to preallocate {needed_bytes} bytes for {path}: the entry was not accepted; \
+         free some space or make a checkpoint, then append again"
+    )]
+    NoSpace {
+        /// The file that would have been made or extended.
+        path: PathBuf,
+        /// Bytes that it needs.
+        needed_bytes: u64,
+        /// What the file system said.
+        source: Arc<io::Error>,
+    },
+    /// The entry, or the batch as a whole, is larger than a frame may be. It was not accepted.
+    #[error(
+        "an entry or batch of {bytes} bytes is larger than the {max} bytes that one frame can hold: split it"
+    )]
+    EntryTooLarge {
+        /// Encoded size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The name of a source is longer than readers accept. The commit was not accepted.
+    #[error("the name of a source has more than {max} bytes")]
+    SourceNameTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// A sync failed and the log could not go on elsewhere. Nothing from `since` on is durable, or ever will be.
+    #[error(
+        "core {core} is poisoned: nothing from sequence {since} on is durable ({cause}); \
+         stop, replace the medium, and recover"
+    )]
+    Poisoned {
+        /// The core.
+        core: CoreId,
+        /// First sequence number that is not durable.
+        since: Sequence,
+        /// What failed.
+        cause: Arc<WriterError>,
+    },
+    /// The log was closed while this was waited for, or before it was called.
+    #[error("the log of core {core} is closed")]
+    Closed {
+        /// The core.
+        core: CoreId,
+    },
+}
+
+impl WriterError {
+    pub(crate) fn io(operation: &'static str, path: PathBuf, source: io::Error) -> Self {
+        Self::Io { operation, path, source: Arc::new(source) }
+    }
+
+    /// An error of a call that reserves space: out of space is a condition of its own.
+    pub(crate) fn space(
+        operation: &'static str,
+        path: PathBuf,
+        needed_bytes: u64,
+        source: io::Error,
+    ) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path, needed_bytes, source: Arc::new(source) }
+            }
+            _ => Self::io(operation, path, source),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The epoch pin: closing an epoch without the cores' help.
+//!
+//! The coordinator must know that no entry of epoch <= e will appear any more, and where each core's entries of
+//! epoch e end, while cores append at full speed or sleep for ever. An append pins itself for its few tens of
+//! nanoseconds; closing waits for pins that may have seen the old epoch, and for nothing else.
+//!
+//! # Shared variables
+//!
+//! | variable | written by | read by | pairs |
+//! |---|---|---|---|
+//! | [`GlobalEpoch`] | closer (one at a time), Release | every core, Acquire, pinned | whoever reads e+1 sees all that happened before the close, also `seal_before` |
+//! | `pin`: `seen << 1 \| 1` in an append, even outside | core, Relaxed then fence; unpin Release | closer, fence then Acquire | see the case analysis; unpin: all stores of the append are visible |
+//! | `start_sequence`, then `start_epoch` | core, at its first entry of an epoch, Relaxed, then Release | closer: epoch Acquire, then sequence | the sequence belongs to the epoch |
+//! | `appended`: next sequence number | core, Release, after the marker | closer, flusher, anybody, Acquire | an entry of e+1 below `appended` implies the marker of e+1 |
+//!
+//! # Case analysis: close(e) against one append
+//!
+//! The append does: (1) store pin, (2) fence SeqCst, (3) load the global epoch, ... publish, (4) unpin.
+//! The closer does: (a) store epoch e+1, (b) fence SeqCst, (c) load pin until it is even or its `seen` is > e.
+//!
+//! 1. Fence (2) comes before fence (b) in the SeqCst order. Then (c) sees the store (1) or something later. If it sees
+//!    this append's pin with `seen` <= e, it waits until the unpin (4), whose Release makes the append's stores
+//!    visible. If `seen` > e, the append's load (3) also returns > e: a core never reads an older epoch than before.
+//! 2. Fence (b) comes before fence (2). Then (3) sees the store (a): the append belongs to epoch > e.
+//!
+//! Therefore, when `close` returns, every append that wrote an entry of epoch <= e has unpinned and is visible, and
+//! every append still to publish belongs to an epoch > e.
+//!
+//! **The cut.** The closer then loads `appended` (Acquire), and after it `start_epoch` (Acquire). If the marker says
+//! e+1, its sequence is the cut. If not, no entry of e+1 is below the loaded `appended` (its marker, stored before,
+//! would be visible), so that value is the cut. Only one close runs at a time, so the marker cannot be beyond e+1.
+//!
+//! Why the wait ends: an append pinned at `seen` <= e ends by itself (no lock, no syscall, no wait inside); the next
+//! append of that core reads e+1 at (3), and the one after that pins with `seen` = e+1.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use wal_format::{Epoch, Sequence};
+
+use crate::sync::{AtomicU64, CachePadded, fence, yield_now};
+
+/// The epoch that all cores of a log read and one closer at a time advances. Shared, `Sync`.
+#[derive(Debug)]
+pub struct GlobalEpoch(CachePadded<AtomicU64>);
+
+/// One core's words of the protocol. Written by the core's writer, read by the closer. Shared, `Sync`.
+#[derive(Debug)]
+pub struct EpochPin(CachePadded<Words>);
+
+#[derive(Debug)]
+struct Words {
+    pin: AtomicU64,
+    start_sequence: AtomicU64,
+    start_epoch: AtomicU64,
+    appended: AtomicU64,
+}
+
+/// The writer's end of an [`EpochPin`]: exists once per core.
+#[derive(Debug)]
+pub(crate) struct Pinner {
+    pin: Arc<EpochPin>,
+    seen: u64,
+}
+
+impl GlobalEpoch {
+    /// A global epoch that starts at `first`.
+    #[must_use]
+    pub fn new(first: Epoch) -> Self {
+        Self(CachePadded(AtomicU64::new(first.0)))
+    }
+
+    /// The current epoch. May have advanced by the time you look.
+    #[must_use]
+    pub fn current(&self) -> Epoch {
+        Epoch(self.0.load(Acquire))
+    }
+
+    /// Closes the current epoch e and returns it with the cut of each core of `pins`: the first sequence number
+    /// beyond e. When this returns, no entry of epoch <= e will be published any more.
+    ///
+    /// Waits for appends in flight, tens of nanoseconds; never for a core that is idle, blocked or gone.
+    /// Closes must not run concurrently; the caller holds a lock.
+    #[must_use]
+    pub fn close(&self, pins: &[Arc<EpochPin>]) -> (Epoch, Vec<Sequence>) {
+        let closing = self.0.load(Relaxed);
+        self.0.store(closing + 1, Release); // (a)
+        fence(SeqCst); // (b)
+        let cuts = pins.iter().map(|pin| pin.cut(closing)).collect();
+        (Epoch(closing), cuts)
+    }
+}
+
+impl EpochPin {
+    /// The words of a core whose next entry has number `next`.
+    #[must_use]
+    pub fn new(next: Sequence) -> Self {
+        Self(CachePadded(Words {
+            pin: AtomicU64::new(0),
+            start_sequence: AtomicU64::new(next.0),
+            start_epoch: AtomicU64::new(0),
+            appended: AtomicU64::new(next.0),
+        }))
+    }
+
+    /// Every entry below is appended. May have advanced by the time you look.
+    #[must_use]
+    pub fn appended(&self) -> Sequence {
+        Sequence(self.0.appended.load(Acquire))
+    }
+
+    /// Waits until no append of epoch <= `closing` is in flight, then says where that epoch ends.
+    fn cut(&self, closing: u64) -> Sequence {
+        // (c); ends: see the top.
+        let mut spins = 0_u32;
+        while is_pinned_at(self.0.pin.load(Acquire), closing) {
+            spins += 1;
+            // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.
+            if cfg!(loom) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
+        }
+        let appended = self.0.appended.load(Acquire);
+        if self.0.start_epoch.load(Acquire) > closing {
+            Sequence(self.0.start_sequence.load(Relaxed))
+        } else {
+            Sequence(appended)
+        }
+    }
+}
+
+fn is_pinned_at(word: u64, closing: u64) -> bool {
+    word & 1 == 1 && word >> 1 <= closing
+}
+
+impl Pinner {
+    /// The writer's end. `seen` is an epoch that the core's last entry does not exceed.
+    pub(crate) fn new(pin: Arc<EpochPin>, seen: Epoch) -> Self {
+        Self { pin, seen: seen.0 }
+    }
+
+    /// Pins and returns the epoch of the append that begins. Between this and [`Pinner::unpin`]: no lock, no wait.
+    #[inline]
+    pub(crate) fn pin(&mut self, global: &GlobalEpoch) -> Epoch {
+        self.pin.0.pin.store(self.seen << 1 | 1, Relaxed); // (1)
+        fence(SeqCst); // (2)
+        Epoch(global.0.load(Acquire)) // (3)
+    }
+
+    /// Records that the entry with number `sequence` is the first of `epoch`. Before that entry is published.
+    pub(crate) fn start(&mut self, epoch: Epoch, sequence: Sequence) {
+        self.pin.0.start_sequence.store(sequence.0, Relaxed);
+        self.pin.0.start_epoch.store(epoch.0, Release);
+        self.seen = epoch.0;
+    }
+
+    /// Says that all entries below `next` are published, and ends the pinned section.
+    #[inline]
+    pub(crate) fn unpin(&mut self, next: Sequence) {
+        self.pin.0.appended.store(next.0, Release);
+        self.pin.0.pin.store(self.seen << 1, Release); // (4)
+    }
+
+    /// The epoch of the last entry.
+    #[inline]
+    pub(crate) fn seen(&self) -> Epoch {
+        Epoch(self.seen)
+    }
+}

@@ -1,0 +1,212 @@
+//! A number that only grows, and those who wait for it: one rung of the durability ladder.
+//!
+//! A [`Receipt`] waits until the number reaches its target: blocking, or as a plain `Future` under any executor.
+//!
+//! # Shared variables
+//!
+//! | variable | written by | read by | pairs |
+//! |---|---|---|---|
+//! | `value` | the one who made progress, Release | anybody, Acquire | what the number promises has happened |
+//! | `waiters` (list, failure) | under its mutex | under its mutex | |
+//!
+//! # Why no wake-up is lost, and none is early
+//!
+//! A waiter takes the mutex, checks value and failure, and registers, all in one critical section. Progress stores the
+//! value first, then takes the mutex and wakes those whose target is reached.
+//!
+//! 1. The waiter's section comes first: progress finds the registration and wakes it.
+//! 2. Progress' section comes first: the mutex orders its store of the value before the waiter's check, which sees it.
+//!
+//! So a waiter either sees the progress or is woken by it. It is ready only when it has read a value that reaches its
+//! target, and the value is stored only after what it promises has happened: a wake-up by itself proves nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::WriterError;
+use crate::sync::{AtomicU64, Mutex, park, thread_waker};
+
+/// A number that only grows, with waiters. Shared, `Sync`.
+#[derive(Debug)]
+pub struct Progress {
+    value: AtomicU64,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    list: Vec<Waiting>,
+    next_key: u64,
+    failure: Option<WriterError>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    key: u64,
+    target: u64,
+    waker: Waker,
+}
+
+impl Progress {
+    /// Starts at `value`.
+    #[must_use]
+    pub fn new(value: u64) -> Self {
+        Self { value: AtomicU64::new(value), waiters: Mutex::new(Waiters::default()) }
+    }
+
+    /// The number. May have grown by the time you look.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.value.load(Acquire)
+    }
+
+    /// Raises the number to `value`, if it is lower, and wakes whoever waited for that. What the number promises must
+    /// have happened before.
+    pub fn advance(&self, value: u64) {
+        let woken = {
+            let mut waiters = self.waiters.lock();
+            if value <= self.value.load(Acquire) {
+                return;
+            }
+            self.value.store(value, Release);
+            waiters.take(|waiting| waiting.target <= value)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// The number will not grow any more: everybody who waits, or will wait, for more gets `error`. The first one
+    /// counts.
+    pub fn fail(&self, error: WriterError) {
+        let woken = {
+            let mut waiters = self.waiters.lock();
+            waiters.failure.get_or_insert(error);
+            waiters.take(|_| true)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether somebody waits.
+    #[must_use]
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.lock().list.is_empty()
+    }
+
+    /// The result for `target`, if there is one; else registers `waker` under `key`.
+    fn poll(&self, target: u64, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), WriterError>> {
+        if self.get() >= target {
+            return Poll::Ready(Ok(()));
+        }
+        let mut waiters = self.waiters.lock();
+        if self.get() >= target {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(failure) = &waiters.failure {
+            return Poll::Ready(Err(failure.clone()));
+        }
+        if let Some(known) = key.and_then(|key| waiters.list.iter_mut().find(|waiting| waiting.key == key)) {
+            known.waker.clone_from(waker);
+        } else {
+            let fresh = waiters.next_key;
+            waiters.next_key += 1;
+            waiters.list.push(Waiting { key: fresh, target, waker: waker.clone() });
+            *key = Some(fresh);
+        }
+        Poll::Pending
+    }
+
+    fn forget(&self, key: u64) {
+        self.waiters.lock().list.retain(|waiting| waiting.key != key);
+    }
+}
+
+impl Waiters {
+    fn take(&mut self, is_due: impl Fn(&Waiting) -> bool) -> Vec<Waker> {
+        self.list.extract_if(.., |waiting| is_due(waiting)).map(|waiting| waiting.waker).collect()
+    }
+}
+
+/// Who makes progress happen: told that somebody waits for it.
+pub trait Driver: Send + Sync {
+    /// Somebody waits until the number reaches `target`. With `may_block`, the implementation may do the work itself,
+    /// on this thread; without, it only passes the word on.
+    fn wanted(&self, target: u64, may_block: bool);
+}
+
+/// A claim on the future: resolves when a rung of the durability ladder is reached, or never will be.
+///
+/// `Send`. Wait with [`Receipt::wait`], or `.await` it. Dropping it cancels nothing but the waiting.
+#[must_use = "a receipt that nobody waits for acknowledges nothing"]
+pub struct Receipt {
+    progress: Arc<Progress>,
+    driver: Option<Arc<dyn Driver>>,
+    target: u64,
+    key: Option<u64>,
+}
+
+impl Receipt {
+    /// A receipt for `progress` reaching `target`; `driver` is told when somebody starts to wait.
+    pub fn new(progress: Arc<Progress>, target: u64, driver: Option<Arc<dyn Driver>>) -> Self {
+        Self { progress, driver, target, key: None }
+    }
+
+    /// Whether the rung is reached. Does not wait.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.progress.get() >= self.target
+    }
+
+    /// Blocks this thread until the rung is reached. Without background flushers, does the flushing itself.
+    ///
+    /// # Errors
+    /// [`WriterError::Poisoned`] or [`WriterError::Closed`]: the rung will not be reached.
+    pub fn wait(mut self) -> Result<(), WriterError> {
+        if self.is_ready() {
+            return Ok(());
+        }
+        if let Some(driver) = &self.driver {
+            driver.wanted(self.target, true);
+        }
+        let waker = thread_waker();
+        loop {
+            // Ends: progress or failure wakes this thread (see the top), and both are final.
+            if let Poll::Ready(result) = self.progress.poll(self.target, &mut self.key, &waker) {
+                return result;
+            }
+            park();
+        }
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<(), WriterError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let is_first = this.key.is_none();
+        let poll = this.progress.poll(this.target, &mut this.key, context.waker());
+        if let (Poll::Pending, true, Some(driver)) = (&poll, is_first, &this.driver) {
+            driver.wanted(this.target, false);
+        }
+        poll
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.progress.forget(key);
+        }
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipt")
+            .field("target", &self.target)
+            .field("reached", &self.progress.get())
+            .finish()
+    }
+}

@@ -1,0 +1,261 @@
+//! Segment files made ahead of need: fresh and zero-filled, or recycled.
+//!
+//! A core's next segment exists under its final name before it is needed, its name durable and its space allocated,
+//! so that rotation costs neither a directory sync nor an allocation. [`SegmentSupply::prepare`] does the slow work
+//! on a background thread; where nobody called it in time, [`SegmentSupply::take`] makes a file at once that is
+//! allocated but mostly not filled: correct, only its first syncs are slower.
+//!
+//! Not for deciding what may be recycled: the caller of [`SegmentSupply::recycle`] has a durable manifest that says so.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use wal_format::{CoreId, FileName, SegmentNumber};
+
+use crate::error::WriterError;
+use crate::storage::{Storage, StorageFile, uninterrupted, write_all_at};
+use crate::sync::Mutex;
+
+/// Filled at once in a file that was not prepared: enough for the first commits.
+const FIRST_FILL_BYTES: u64 = 256 * 1024;
+const FILL_STEP: usize = 1024 * 1024;
+
+/// The segment files of a log that hold nothing yet. Shared by all cores, `Sync`.
+pub struct SegmentSupply {
+    storage: Arc<dyn Storage>,
+    segment_bytes: u64,
+    free_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cores: BTreeMap<CoreId, CoreSupply>,
+    free: Vec<String>,
+}
+
+#[derive(Default)]
+struct CoreSupply {
+    /// Number of the next file to be made.
+    next: SegmentNumber,
+    spare: Option<Spare>,
+    preparing: bool,
+}
+
+/// A segment file without content: named, allocated, ready.
+pub(crate) struct Spare {
+    pub(crate) number: SegmentNumber,
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn StorageFile>,
+    /// Bytes that can be written without asking for space.
+    pub(crate) capacity: u64,
+    /// Bytes that are zeros on the medium, or stale bytes: no metadata changes when they are written.
+    pub(crate) filled: u64,
+}
+
+impl SegmentSupply {
+    /// A supply of segments of `segment_bytes` that keeps at most `free_max` released files for reuse.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, segment_bytes: u64, free_max: usize) -> Self {
+        Self { storage, segment_bytes, free_max, state: Mutex::new(State::default()) }
+    }
+
+    /// The storage that the files are made in.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// Says that new segments of `core` are numbered from `next` on.
+    pub fn register(&self, core: CoreId, next: SegmentNumber) {
+        let mut state = self.state.lock();
+        let supply = state.cores.entry(core).or_default();
+        supply.next = supply.next.max(next);
+    }
+
+    /// Takes over free files that an earlier process left.
+    pub fn adopt_free(&self, names: impl IntoIterator<Item = String>) {
+        self.state.lock().free.extend(names);
+    }
+
+    /// Whether `core` has no spare segment, and nobody is making one.
+    #[must_use]
+    pub fn is_wanting(&self, core: CoreId) -> bool {
+        self.state.lock().cores.get(&core).is_some_and(|supply| supply.spare.is_none() && !supply.preparing)
+    }
+
+    /// Bytes that the spare segment of `core` can hold.
+    pub(crate) fn spare_bytes(&self, core: CoreId) -> u64 {
+        let state = self.state.lock();
+        state.cores.get(&core).and_then(|supply| supply.spare.as_ref()).map_or(0, |spare| spare.capacity)
+    }
+
+    /// Makes the next segment of `core`, whole: recycled, or zero-filled and synced. Slow; for a background thread.
+    ///
+    /// # Errors
+    /// [`WriterError::NoSpace`], [`WriterError::Io`]. The log goes on without.
+    pub fn prepare(&self, core: CoreId) -> Result<(), WriterError> {
+        let (number, free) = {
+            let mut state = self.state.lock();
+            let free = state.free.pop();
+            let supply = state.cores.entry(core).or_default();
+            if supply.spare.is_some() || supply.preparing {
+                state.free.extend(free);
+                return Ok(());
+            }
+            supply.preparing = true;
+            let number = supply.next;
+            supply.next = number.next();
+            (number, free)
+        };
+        let made = match free {
+            Some(free) => self.reuse(core, number, &free),
+            None => self.make(core, number, self.segment_bytes, self.segment_bytes),
+        };
+        let mut state = self.state.lock();
+        let supply = state.cores.entry(core).or_default();
+        supply.preparing = false;
+        let mut spare = made?;
+        if supply.spare.is_some() {
+            // `take` could not wait and went ahead; this one is not needed.
+            drop(state);
+            return self.storage.remove(&spare.name).map_err(|error| self.io("remove", &spare.name, error));
+        }
+        if supply.next != number.next() {
+            // Overtaken as well, but welcome. The numbers of a chain ascend, so it needs a new one.
+            spare.number = supply.next;
+            supply.next = supply.next.next();
+            let name = FileName::Segment(core, spare.number).to_string();
+            self.rename_durably(&spare.name, &name)?;
+            spare.name = name;
+        }
+        supply.spare = Some(spare);
+        Ok(())
+    }
+
+    /// Makes sure that `core` has a spare segment that can hold `bytes`.
+    pub(crate) fn ensure(&self, core: CoreId, bytes: u64) -> Result<(), WriterError> {
+        let mut state = self.state.lock();
+        let supply = state.cores.entry(core).or_default();
+        if let Some(spare) = &mut supply.spare {
+            if spare.capacity < bytes {
+                self.allocate(spare.file.as_ref(), &spare.name, bytes)?;
+                spare.capacity = bytes;
+            }
+            return Ok(());
+        }
+        let number = supply.next;
+        let capacity = bytes.max(self.segment_bytes);
+        supply.spare = Some(self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity))?);
+        supply.next = number.next();
+        Ok(())
+    }
+
+    /// The next segment of `core`, able to hold `bytes`.
+    pub(crate) fn take(&self, core: CoreId, bytes: u64) -> Result<Spare, WriterError> {
+        loop {
+            self.ensure(core, bytes)?;
+            // Ends: only this core's drain, whose lock the caller holds, takes its spares.
+            if let Some(spare) = self.state.lock().cores.get_mut(&core).and_then(|supply| supply.spare.take())
+            {
+                return Ok(spare);
+            }
+        }
+    }
+
+    /// Takes back segments that no manifest needs any more: keeps some of them for reuse, removes the others.
+    ///
+    /// # Errors
+    /// [`WriterError::Io`]. What was not recycled is still there, and harmless.
+    pub fn recycle(&self, core: CoreId, segments: &[SegmentNumber]) -> Result<(), WriterError> {
+        for number in segments {
+            let name = FileName::Segment(core, *number).to_string();
+            let mut state = self.state.lock();
+            if state.free.len() < self.free_max {
+                let free = FileName::Free(core, *number).to_string();
+                self.storage.rename(&name, &free).map_err(|error| self.io("rename", &name, error))?;
+                state.free.push(free);
+            } else {
+                drop(state);
+                self.storage.remove(&name).map_err(|error| self.io("remove", &name, error))?;
+            }
+        }
+        if segments.is_empty() { Ok(()) } else { self.sync_directory() }
+    }
+
+    fn make(
+        &self,
+        core: CoreId,
+        number: SegmentNumber,
+        capacity: u64,
+        fill: u64,
+    ) -> Result<Spare, WriterError> {
+        let name = FileName::Segment(core, number).to_string();
+        let file =
+            self.storage.create(&name).map_err(|error| self.space("create", &name, capacity, error))?;
+        let made = self.allocate(file.as_ref(), &name, capacity).and_then(|()| {
+            self.fill(file.as_ref(), &name, fill)?;
+            if fill == capacity {
+                uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", &name, error))?;
+            }
+            self.sync_directory()
+        });
+        if let Err(error) = made {
+            // Half-made files must not be in the way of the next attempt, or of the next start.
+            let _ = self.storage.remove(&name);
+            return Err(error);
+        }
+        Ok(Spare { number, name, file, capacity, filled: fill })
+    }
+
+    /// Gives a released file its new name. Its content stays: every check of the format knows it as stale.
+    fn reuse(&self, core: CoreId, number: SegmentNumber, free: &str) -> Result<Spare, WriterError> {
+        let name = FileName::Segment(core, number).to_string();
+        self.rename_durably(free, &name)?;
+        let file = self.storage.open(&name).map_err(|error| self.io("open", &name, error))?;
+        self.allocate(file.as_ref(), &name, self.segment_bytes)?;
+        Ok(Spare { number, name, file, capacity: self.segment_bytes, filled: self.segment_bytes })
+    }
+
+    fn allocate(&self, file: &dyn StorageFile, name: &str, capacity: u64) -> Result<(), WriterError> {
+        match uninterrupted(|| file.allocate(capacity)) {
+            // Not every file system preallocates; writing zeros reserves space as well.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(file, name, capacity),
+            result => result.map_err(|error| self.space("allocate", name, capacity, error)),
+        }
+    }
+
+    fn fill(&self, file: &dyn StorageFile, name: &str, fill: u64) -> Result<(), WriterError> {
+        fill_with_zeros(file, 0, fill).map_err(|error| self.space("fill", name, fill, error))
+    }
+
+    fn rename_durably(&self, from: &str, to: &str) -> Result<(), WriterError> {
+        self.storage.rename(from, to).map_err(|error| self.io("rename", from, error))?;
+        self.sync_directory()
+    }
+
+    fn sync_directory(&self) -> Result<(), WriterError> {
+        self.storage.sync_directory().map_err(|error| self.io("sync the directory of", ".", error))
+    }
+
+    fn io(&self, operation: &'static str, name: &str, error: io::Error) -> WriterError {
+        WriterError::io(operation, self.storage.path(name), error)
+    }
+
+    fn space(&self, operation: &'static str, name: &str, bytes: u64, error: io::Error) -> WriterError {
+        WriterError::space(operation, self.storage.path(name), bytes, error)
+    }
+}
+
+/// Writes zeros over `[from, to)`.
+pub(crate) fn fill_with_zeros(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; usize::try_from(to - from).map_or(FILL_STEP, |bytes| bytes.min(FILL_STEP))];
+    let mut at = from;
+    while at < to {
+        let bytes = usize::try_from(to - at).map_or(zeros.len(), |bytes| bytes.min(zeros.len()));
+        write_all_at(file, &zeros[..bytes], at)?;
+        at += bytes as u64;
+    }
+    Ok(())
+}
