@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The read side of a per-core write-ahead log: one core's segments as a stream of entries, the ordered merge of all
+//! cores, and checkpoint runs.
+#![forbid(unsafe_code)]
+
+mod error;
+mod evidence;
+mod position;
+
+mod inventory;
+mod source;
+mod window;
+
+mod chain;
+mod frames;
+mod segment;
+
+mod scan;
+mod stats;
+mod tail;
+
+mod merge;
+mod reader;
+
+mod checkpoint;
+mod run;
+
+pub use chain::{Chain, Link};
+pub use checkpoint::CheckpointReader;
+pub use error::{Defect, ReadError};
+pub use evidence::{Evidence, Reach, Witness};
+pub use frames::{Depth, FrameReader, Order, Step, Stop, StopReason};
+pub use inventory::{Inventory, read_manifest, read_meta};
+pub use merge::MergedReader;
+pub use position::LogPosition;
+pub use reader::{PerCoreWalReader, Span};
+pub use run::RunReader;
+pub use scan::{CoreScan, Discarded, Ending, EpochStart, FoundBarrier, Gap, ScanOptions};
+pub use segment::{SegmentState, open_segment, read_state, segment_name};
+pub use source::{Directory, MemorySource, Source, SourceFile, read_full};
+pub use stats::SegmentStats;

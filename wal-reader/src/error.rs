@@ -1,0 +1,134 @@
+//! Why reading failed, by what the caller can do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use wal_format::{CoreId, FormatError, LogId, SegmentNumber, Sequence};
+
+use crate::evidence::Evidence;
+
+/// Reading a log failed. How a log *ends* is never one of these: that is an [`Ending`](crate::Ending).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The operating system refused. Says nothing about the log: try again, or look at the medium.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that belong to the log are damaged. Restore the file, or recover in salvage mode.
+    #[error("corrupt: {0}")]
+    Corrupt(Box<Defect>),
+    /// Bytes that belong to the log are not there. Restore the file, or recover in salvage mode.
+    #[error("missing: {0}")]
+    Missing(Box<Defect>),
+    /// A segment file holds an intact segment that belongs elsewhere. Put the file back under its own name.
+    #[error(
+        "{} holds segment {segment} of core {core}, which was never released: put it back under its own name",
+        path.display()
+    )]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// The core that its header names.
+        core: CoreId,
+        /// The segment that its header names.
+        segment: SegmentNumber,
+    },
+    /// A file of another log. Remove it from this directory, or give the right directory.
+    #[error("{} belongs to log {found}, this is log {expected}: the file is in the wrong directory", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The log that is being read.
+        expected: LogId,
+        /// The log that the file names.
+        found: LogId,
+    },
+    /// A checkpoint run that the manifest names is not there. Restore it.
+    #[error("checkpoint run {run} is missing: {} does not exist; restore it from a backup", path.display())]
+    RunMissing {
+        /// Where it should be.
+        path: PathBuf,
+        /// Its number.
+        run: u64,
+    },
+    /// A checkpoint run is not what the manifest says. Restore it.
+    #[error(
+        "checkpoint run {run} is corrupt at offset {offset} of {}: {reason}; restore it from a backup",
+        path.display()
+    )]
+    RunCorrupt {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        run: u64,
+        /// Where reading stopped.
+        offset: u64,
+        /// Which check failed.
+        reason: String,
+    },
+    /// A file as a whole cannot be decoded: damaged, or of a newer version, as the source says.
+    #[error("{}: {source}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// There are segments but no `wal.meta`: an incomplete copy, or not a log directory.
+    #[error("{} has log files but no wal.meta: restore wal.meta from a backup, or give another directory", path.display())]
+    NotALog {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with a core's log, and where.
+#[derive(Clone, Debug)]
+pub struct Defect {
+    /// The file.
+    pub path: PathBuf,
+    /// The core whose log it is.
+    pub core: CoreId,
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// First byte that cannot be read as the log.
+    pub offset: u64,
+    /// First sequence number that is affected.
+    pub sequence: Sequence,
+    /// First sequence number after the damage that is known again, if any is.
+    pub sequence_end: Option<Sequence>,
+    /// What proves that these bytes had been durable; `None` if the caller's own range does.
+    pub evidence: Option<Evidence>,
+    /// Which check failed.
+    pub reason: String,
+}
+
+impl ReadError {
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { operation, path: path.to_path_buf(), source }
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "log of core {}, {} at offset {}, ", self.core, self.path.display(), self.offset)?;
+        match self.sequence_end {
+            Some(end) => write!(f, "sequences {} to below {end}", self.sequence)?,
+            None => write!(f, "from sequence {}", self.sequence)?,
+        }
+        write!(f, ": {}", self.reason)?;
+        if let Some(evidence) = &self.evidence {
+            write!(f, "; {evidence}")?;
+        }
+        f.write_str("; restore this file from a copy, or recover in salvage mode to take what is intact")
+    }
+}

@@ -1,0 +1,371 @@
+//! One segment file as a sequence of frames, each checked before it is handed out (`FORMAT.md#frame`).
+
+use std::path::Path;
+
+use wal_format::checksum::extend;
+use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
+use wal_format::{
+    Barrier, Damage, EntryDecoder, Epoch, Finding, FormatError, Found, FrameHeader, FrameKind, Seal,
+    SegmentHeader, SegmentNumber, SegmentSeed, Sequence,
+};
+
+use crate::error::ReadError;
+use crate::source::SourceFile;
+use crate::window::Window;
+
+/// Writers zero-fill the page that they write, so up to its end zeros mean "nothing yet" even where fewer than a
+/// header's worth of them are followed by the former life of the file.
+const PAGE_BYTES: u64 = 4096;
+
+/// What the next frame must follow from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Sequence number of the next entry, exactly.
+    pub sequence: Sequence,
+    /// Least epoch of the next frame.
+    pub epoch: Epoch,
+    /// Least timestamp of the next entry, in nanoseconds since the Unix epoch.
+    pub timestamp: u64,
+}
+
+impl Order {
+    /// The same, raised to the bounds that a segment's header states.
+    #[must_use]
+    pub fn raised_by(mut self, header: &SegmentHeader) -> Self {
+        self.epoch = self.epoch.max(header.epoch);
+        self.timestamp = self.timestamp.max(header.last_timestamp);
+        self
+    }
+}
+
+/// How much of a frame is checked before it is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Checksums and order of frames. The caller decodes the entries and reports the last timestamp.
+    Frame,
+    /// The entries too: each decodes, they are as many as the header says, and the last one completes its batch.
+    Entries,
+}
+
+/// Outcome of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A frame: see [`FrameReader::header`] and [`FrameReader::payload`].
+    Frame,
+    /// No frame follows.
+    Stop(Stop),
+}
+
+/// Where and why a segment stops being readable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// First byte that is not part of a frame.
+    pub offset: u64,
+    /// What stands there.
+    pub reason: StopReason,
+}
+
+/// What stands behind the last frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The given end, exactly.
+    End,
+    /// Zeros, or the end of the file.
+    Nothing,
+    /// A frame of an earlier life of the file, and the segment that it was then.
+    Stale(SegmentNumber),
+    /// Bytes that fail a check.
+    Damage(Damage),
+}
+
+impl StopReason {
+    /// The column of the verdict table.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self::End | Self::Nothing => Finding::Nothing,
+            Self::Stale(_) => Finding::Stale,
+            Self::Damage(_) => Finding::Damage,
+        }
+    }
+}
+
+impl std::fmt::Display for StopReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::End => f.write_str("the end that was asked for"),
+            Self::Nothing => f.write_str("nothing stands there"),
+            Self::Stale(segment) => {
+                write!(f, "a frame from the time when the file was segment {segment} stands there")
+            }
+            Self::Damage(damage) => damage.fmt(f),
+        }
+    }
+}
+
+/// Reads the frames of one segment, in order, through one buffer.
+pub struct FrameReader {
+    window: Window,
+    seed: SegmentSeed,
+    /// Where the segment ends for good, if that is known.
+    end: Option<u64>,
+    depth: Depth,
+    order: Order,
+    /// Of the current frame.
+    header: Option<FrameHeader>,
+    offset: u64,
+    /// Of the next frame.
+    next: u64,
+    /// Entries and digest so far, if reading began with the first frame: what a seal is checked against.
+    sealed_by: Option<(u64, u32)>,
+    sealed: bool,
+}
+
+impl FrameReader {
+    /// Reads from offset `from` to offset `end`, or as far as there are frames.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`].
+    pub fn new(
+        file: Box<dyn SourceFile>,
+        path: &Path,
+        seed: SegmentSeed,
+        from: u64,
+        end: Option<u64>,
+        order: Order,
+        depth: Depth,
+    ) -> Result<Self, ReadError> {
+        let window = Window::new(file, path.to_path_buf(), end)?;
+        let sealed_by = (from == HEADER_BLOCK_BYTES as u64).then_some((0, 0));
+        Ok(Self {
+            window,
+            seed,
+            end,
+            depth,
+            order,
+            header: None,
+            offset: from,
+            next: from,
+            sealed_by,
+            sealed: false,
+        })
+    }
+
+    /// Uses `buffer` instead of allocating one.
+    #[must_use]
+    pub fn with_buffer(mut self, buffer: Vec<u8>) -> Self {
+        self.window = self.window.with_buffer(buffer);
+        self
+    }
+
+    /// Gives the buffer back.
+    #[must_use]
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.window.into_buffer()
+    }
+
+    /// Steps to the next frame.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; [`ReadError::Format`] for an intact frame that needs a newer version.
+    pub fn step(&mut self) -> Result<Step, ReadError> {
+        self.header = None;
+        if self.end == Some(self.next) {
+            return Ok(self.stop(StopReason::End));
+        }
+        let at = self.next;
+        let bytes = self.window.from(at, FRAME_HEADER_BYTES)?;
+        let found = Found::at(&self.seed, at, bytes)
+            .map_err(|source| ReadError::Format { path: self.window.path().to_path_buf(), source })?;
+        let header = match found {
+            Found::Header(header) => header,
+            Found::Nothing => return Ok(self.stop(StopReason::Nothing)),
+            Found::Stale(segment) => return Ok(self.stop(StopReason::Stale(segment))),
+            Found::Damaged(Damage::Magic { found: 0 }) if self.page_is_zero_from(at)? => {
+                return Ok(self.stop(StopReason::Nothing));
+            }
+            Found::Damaged(damage) => return Ok(self.stop(StopReason::Damage(damage))),
+        };
+        match self.check(at, &header)? {
+            Ok(order) => self.order = order,
+            Err(damage) => return Ok(self.stop(StopReason::Damage(damage))),
+        }
+        self.offset = at;
+        self.next = at + header.frame_bytes() as u64;
+        self.header = Some(header);
+        Ok(Step::Frame)
+    }
+
+    /// The current frame's header, after [`Step::Frame`].
+    #[must_use]
+    pub fn header(&self) -> Option<&FrameHeader> {
+        self.header.as_ref()
+    }
+
+    /// The current frame's payload; empty before the first frame and behind the last.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match &self.header {
+            Some(header) => {
+                self.window.loaded(self.offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)
+            }
+            None => &[],
+        }
+    }
+
+    /// Offset of the current frame.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Offset behind the current frame.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        self.next
+    }
+
+    /// What the next frame must follow from. Its timestamp counts the current frame only with [`Depth::Entries`].
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// With [`Depth::Frame`]: the timestamp of the current frame's last entry.
+    pub fn set_last_timestamp(&mut self, timestamp: u64) {
+        self.order.timestamp = timestamp;
+    }
+
+    /// Whether the segment's seal has been read.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Bytes read from the file so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.window.bytes_read()
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.window.path()
+    }
+
+    fn stop(&self, reason: StopReason) -> Step {
+        Step::Stop(Stop { offset: self.next, reason })
+    }
+
+    fn page_is_zero_from(&mut self, at: u64) -> Result<bool, ReadError> {
+        let rest = PAGE_BYTES - at % PAGE_BYTES;
+        let rest = usize::try_from(rest).unwrap_or(0);
+        let bytes = self.window.from(at, rest)?;
+        Ok(bytes.iter().take(rest).all(|byte| *byte == 0))
+    }
+
+    /// All checks behind the header's own. `Ok(Ok(..))` is what the frame after this one must follow from.
+    fn check(&mut self, at: u64, header: &FrameHeader) -> Result<Result<Order, Damage>, ReadError> {
+        if let Err(damage) = self.check_header(at, header) {
+            return Ok(Err(damage));
+        }
+        let cut = Damage::PayloadCut { payload_bytes: header.payload_bytes };
+        // Before anything is loaded: a length beyond the file must not cost memory.
+        if self.window.limit().saturating_sub(at) < header.frame_bytes() as u64 {
+            return Ok(Err(cut));
+        }
+        let bytes = self.window.from(at, header.frame_bytes())?;
+        let Some((header_bytes, rest)) = bytes.split_at_checked(FRAME_HEADER_BYTES) else {
+            return Ok(Err(cut));
+        };
+        let payload = match header.check_payload(&self.seed, at, rest) {
+            Ok(payload) => payload,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let mut order = self.order;
+        let checked = match header.kind {
+            FrameKind::Data if self.depth == Depth::Entries => check_entries(header, payload, &mut order),
+            FrameKind::Data | FrameKind::Pad => Ok(()),
+            FrameKind::Barrier => Barrier::decode(payload).map(drop).map_err(Damage::Content),
+            FrameKind::Seal => check_seal(at, payload, &self.order, self.sealed_by),
+        };
+        if let Err(damage) = checked {
+            return Ok(Err(damage));
+        }
+        if let Some((entries, digest)) = &mut self.sealed_by {
+            *entries = entries.saturating_add(u64::from(header.entry_count));
+            *digest = extend(*digest, header_bytes);
+        }
+        if matches!(header.kind, FrameKind::Data | FrameKind::Barrier) {
+            order.epoch = header.epoch;
+        }
+        order.sequence = header.next_sequence();
+        self.sealed = header.kind == FrameKind::Seal;
+        Ok(Ok(order))
+    }
+
+    /// What the header alone tells: whether the frame follows from the one before.
+    fn check_header(&self, at: u64, header: &FrameHeader) -> Result<(), Damage> {
+        let order = &self.order;
+        if self.sealed {
+            return Err(content("a frame stands behind the seal"));
+        }
+        if header.first_sequence != order.sequence {
+            return Err(out_of_order("sequence", order.sequence.0, header.first_sequence.0));
+        }
+        if header.synced_through > at {
+            return Err(content("it claims that bytes behind itself were durable"));
+        }
+        let orders = matches!(header.kind, FrameKind::Data | FrameKind::Barrier);
+        if orders && header.epoch < order.epoch {
+            return Err(out_of_order("epoch", order.epoch.0, header.epoch.0));
+        }
+        if header.kind == FrameKind::Data && header.base_timestamp < order.timestamp {
+            return Err(out_of_order("timestamp", order.timestamp, header.base_timestamp));
+        }
+        Ok(())
+    }
+}
+
+/// Decodes all entries; leaves the last one's timestamp in `order`.
+fn check_entries(header: &FrameHeader, payload: &[u8], order: &mut Order) -> Result<(), Damage> {
+    let mut decoder = EntryDecoder::new(payload);
+    let mut timestamp = header.base_timestamp;
+    let mut more = false;
+    for _ in 0..header.entry_count {
+        let entry = decoder.next_entry().map_err(Damage::Content)?;
+        let entry = entry.ok_or_else(|| content("fewer entries than the header says"))?;
+        timestamp = timestamp
+            .checked_add(entry.timestamp_delta)
+            .ok_or_else(|| content("a timestamp beyond 64 bits"))?;
+        if more && entry.timestamp_delta != 0 {
+            return Err(content("the entries of one batch have different timestamps"));
+        }
+        more = entry.more;
+    }
+    if decoder.remaining() > 0 {
+        return Err(content("more entries than the header says"));
+    }
+    if more {
+        return Err(content("the last batch is incomplete"));
+    }
+    order.timestamp = timestamp;
+    Ok(())
+}
+
+fn check_seal(at: u64, payload: &[u8], order: &Order, sealed_by: Option<(u64, u32)>) -> Result<(), Damage> {
+    let seal = Seal::decode(payload).map_err(Damage::Content)?;
+    let follows = seal.next_sequence == order.sequence && seal.length == at;
+    let counts = sealed_by.is_none_or(|counted| counted == (seal.entry_count, seal.digest));
+    if follows && counts { Ok(()) } else { Err(content("the seal does not fit the frames before it")) }
+}
+
+pub(crate) fn content(detail: &'static str) -> Damage {
+    Damage::Content(FormatError::Malformed { what: "frame", detail })
+}
+
+pub(crate) fn out_of_order(field: &'static str, expected: u64, found: u64) -> Damage {
+    Damage::Order { field, expected, found }
+}

@@ -1,0 +1,587 @@
+//! One core's log as a stream of borrowed entries.
+//!
+//! Two ways in. [`PerCoreWalReader::range`] reads between two positions that are known to be good: there, anything
+//! that cannot be read is an error. [`PerCoreWalReader::open`] reads a log nobody vouches for, and says how it ended.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wal_format::limits::HEADER_BLOCK_BYTES;
+use wal_format::{
+    CoreId, EntryDecoder, EntryRef, Epoch, FrameKind, LogId, OperationRef, OrderKey, SegmentNumber,
+    SegmentSeed, Sequence,
+};
+
+use crate::error::{Defect, ReadError};
+use crate::frames::{Depth, FrameReader, Order, Step, Stop, StopReason};
+use crate::inventory::Inventory;
+use crate::position::LogPosition;
+use crate::scan::{CoreScan, Ending, ScanOptions};
+use crate::segment::{SegmentState, open_segment, read_state, segment_name};
+use crate::source::Source;
+
+/// A stretch of one segment that is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// Offset of its first frame.
+    pub from: u64,
+    /// Offset behind its last frame.
+    pub to: u64,
+    /// What its first frame must follow from.
+    pub order: Order,
+    /// Entries before it are lost: its sequence numbers need not follow from the span before.
+    pub after_gap: bool,
+}
+
+/// Reads the entries of one core, in order. One buffer, whatever the length of the log.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use wal_format::{CoreId, LogId, OperationRef};
+/// # use wal_reader::{PerCoreWalReader, testing::LogBuilder};
+/// # let mut log = LogBuilder::new(LogId([7; 16]));
+/// # log.put(CoreId(0), b"key", b"value");
+/// # let (source, log_id) = (Arc::new(log.source()), log.log_id());
+/// let mut reader = PerCoreWalReader::open(source, log_id, CoreId(0), None)?;
+/// while let Some(entry) = reader.next()? {
+///     assert_eq!(entry.operation, OperationRef::Put { key: b"key", value: b"value" });
+/// }
+/// assert!(reader.ending().is_some_and(|ending| !ending.verdict().is_error()));
+/// # Ok::<(), wal_reader::ReadError>(())
+/// ```
+pub struct PerCoreWalReader {
+    source: Arc<dyn Source>,
+    log_id: LogId,
+    core: CoreId,
+    spans: VecDeque<Span>,
+    frames: Option<FrameReader>,
+    /// End of the span that `frames` reads.
+    span_to: u64,
+    /// What the next span must follow from, once there was one.
+    reached: Option<Order>,
+    /// Sequence number at the end, if the caller knows it.
+    end_sequence: Option<Sequence>,
+    segment: SegmentNumber,
+    up_to: Option<Epoch>,
+    /// Entries below this were there before the start and are passed over.
+    skip_below: Sequence,
+    current: Current,
+    /// Between two spans: the buffer of the one before.
+    buffer: Vec<u8>,
+    /// Entries of the current frame that are still to come, and where in the payload they begin.
+    remaining: u32,
+    payload_at: usize,
+    entries: u64,
+    bytes_read: u64,
+    ending: Option<Ending>,
+}
+
+/// The current entry, with offsets into the payload in place of slices.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    epoch: Epoch,
+    timestamp_ns: u64,
+    sequence: Sequence,
+    more: bool,
+    operation: Stored,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stored {
+    Nothing,
+    Put {
+        key: usize,
+        value: usize,
+        end: usize,
+    },
+    Delete {
+        key: usize,
+        end: usize,
+    },
+    Checkpoint(u64),
+    /// Decoded again when it is asked for: commits are few.
+    Commit {
+        start: usize,
+    },
+    EpochBarrier,
+}
+
+impl PerCoreWalReader {
+    /// Reads the log of `core` from `start` (or from its first entry) to its end as found on disk. The whole log is
+    /// checked here, before the first entry is handed out.
+    ///
+    /// # Errors
+    /// [`ReadError::Missing`], [`ReadError::Corrupt`] if the core's own files prove that more had been durable than
+    /// can be read; [`ReadError::Io`], [`ReadError::Foreign`], [`ReadError::Misplaced`], [`ReadError::Format`].
+    pub fn open(
+        source: Arc<dyn Source>,
+        log_id: LogId,
+        core: CoreId,
+        start: Option<LogPosition>,
+    ) -> Result<Self, ReadError> {
+        let inventory = Inventory::list(&*source)?;
+        let options = ScanOptions { start, ..ScanOptions::default() };
+        let scan = CoreScan::run(&*source, log_id, core, inventory.segments_of(core), &options)?;
+        let ending = scan.ending(&[]);
+        if ending.verdict().is_error() {
+            return Err(scan.defect(&*source, &ending));
+        }
+        let skip_below = start.map_or(Sequence(0), |start| start.sequence);
+        let mut reader = Self::spans(source, log_id, core, scan.spans, skip_below);
+        reader.ending = Some(ending);
+        Ok(reader)
+    }
+
+    /// Reads the log of `core` between two positions, on a log that may be growing: nothing at or beyond `end` is
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`ReadError::Missing`], [`ReadError::Corrupt`] if the segments do not link the two positions; the same from
+    /// reading, for anything before `end` that fails a check. [`ReadError::Io`], [`ReadError::Foreign`],
+    /// [`ReadError::Format`].
+    pub fn range(
+        source: Arc<dyn Source>,
+        log_id: LogId,
+        core: CoreId,
+        start: LogPosition,
+        end: LogPosition,
+    ) -> Result<Self, ReadError> {
+        let spans = link_range(&*source, log_id, core, start, end)?;
+        let mut reader = Self::spans(source, log_id, core, spans, start.sequence);
+        reader.end_sequence = Some(end.sequence);
+        Ok(reader)
+    }
+
+    /// Reads given stretches, each of which must be intact from end to end; passes over entries below `skip_below`.
+    #[must_use]
+    pub fn spans(
+        source: Arc<dyn Source>,
+        log_id: LogId,
+        core: CoreId,
+        spans: Vec<Span>,
+        skip_below: Sequence,
+    ) -> Self {
+        let spans: VecDeque<_> = spans.into_iter().filter(|span| span.from < span.to).collect();
+        Self {
+            source,
+            log_id,
+            core,
+            segment: spans.front().map_or(SegmentNumber(0), |span| span.segment),
+            spans,
+            frames: None,
+            span_to: 0,
+            reached: None,
+            end_sequence: None,
+            up_to: None,
+            skip_below,
+            current: Current {
+                epoch: Epoch(0),
+                timestamp_ns: 0,
+                sequence: skip_below,
+                more: false,
+                operation: Stored::Nothing,
+            },
+            buffer: Vec::new(),
+            remaining: 0,
+            payload_at: 0,
+            entries: 0,
+            bytes_read: 0,
+            ending: None,
+        }
+    }
+
+    /// Stops before the first entry of an epoch above `epoch`.
+    #[must_use]
+    pub fn up_to(mut self, epoch: Option<Epoch>) -> Self {
+        self.up_to = epoch;
+        self
+    }
+
+    /// Steps to the next entry; false at the end.
+    ///
+    /// # Errors
+    /// As of [`Self::range`]. After an error, and after the end, every further call returns false.
+    #[inline]
+    pub fn advance(&mut self) -> Result<bool, ReadError> {
+        while self.remaining == 0 {
+            if !self.next_data_frame()? {
+                self.current.operation = Stored::Nothing;
+                return Ok(false);
+            }
+        }
+        if self.decode_entry() { Ok(true) } else { Err(self.undecodable()) }
+    }
+
+    /// The current entry: that to which [`Self::advance`] stepped.
+    ///
+    /// # Panics
+    /// If the last `advance` did not return true.
+    #[inline]
+    #[must_use]
+    pub fn entry(&self) -> EntryRef<'_> {
+        let payload = self.payload();
+        let operation = match self.current.operation {
+            Stored::Put { key, value, end } => {
+                OperationRef::Put { key: &payload[key..value], value: &payload[value..end] }
+            }
+            Stored::Delete { key, end } => OperationRef::Delete { key: &payload[key..end] },
+            Stored::Checkpoint(id) => OperationRef::Checkpoint { id },
+            Stored::EpochBarrier => OperationRef::EpochBarrier,
+            Stored::Commit { start } => {
+                let decoded = EntryDecoder::new(&payload[start..]).next_entry();
+                decoded.ok().flatten().map_or(OperationRef::EpochBarrier, |entry| entry.operation)
+            }
+            Stored::Nothing => panic!("entry() needs an advance() that returned true"),
+        };
+        EntryRef {
+            epoch: self.current.epoch,
+            sequence: self.current.sequence,
+            core_id: self.core,
+            timestamp_ns: self.current.timestamp_ns,
+            operation,
+        }
+    }
+
+    /// Steps to the next entry and returns it; `None` at the end.
+    ///
+    /// # Errors
+    /// As of [`Self::advance`].
+    #[allow(clippy::should_implement_trait, reason = "an iterator cannot lend from its own buffer")]
+    pub fn next(&mut self) -> Result<Option<EntryRef<'_>>, ReadError> {
+        Ok(if self.advance()? { Some(self.entry()) } else { None })
+    }
+
+    /// Place of the current entry in the global order.
+    #[inline]
+    #[must_use]
+    pub fn order_key(&self) -> OrderKey {
+        OrderKey {
+            epoch: self.current.epoch,
+            timestamp_ns: self.current.timestamp_ns,
+            core_id: self.core,
+            sequence: self.current.sequence,
+        }
+    }
+
+    /// Whether the next entry belongs to the same batch as the current one.
+    #[must_use]
+    pub fn more_of_batch(&self) -> bool {
+        self.current.more
+    }
+
+    /// The core whose log this is.
+    #[must_use]
+    pub fn core(&self) -> CoreId {
+        self.core
+    }
+
+    /// The file that holds the current entry.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.source.path(&segment_name(self.core, self.segment))
+    }
+
+    /// Segment and offset of the current frame; sequence number of the current entry.
+    #[must_use]
+    pub fn position(&self) -> LogPosition {
+        let offset = self.frames.as_ref().map_or(HEADER_BLOCK_BYTES as u64, FrameReader::offset);
+        LogPosition { segment: self.segment, offset, sequence: self.current.sequence }
+    }
+
+    /// How the log ends, if it was opened to its end rather than for a range.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Entries handed out so far.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Bytes read from files so far, which runs ahead of the current entry by up to a buffer.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read + self.frames.as_ref().map_or(0, FrameReader::bytes_read)
+    }
+
+    #[inline]
+    fn payload(&self) -> &[u8] {
+        self.frames.as_ref().map_or(&[], FrameReader::payload)
+    }
+
+    /// Decodes the entry at `payload_at`; false if it is none.
+    #[inline]
+    fn decode_entry(&mut self) -> bool {
+        let payload = self.frames.as_ref().map_or(&[][..], FrameReader::payload);
+        let mut decoder = EntryDecoder::new(payload.get(self.payload_at..).unwrap_or(&[]));
+        let Ok(Some(raw)) = decoder.next_entry() else { return false };
+        let Some(timestamp_ns) = self.current.timestamp_ns.checked_add(raw.timestamp_delta) else {
+            return false;
+        };
+        let end = payload.len() - decoder.remaining();
+        let operation = match raw.operation {
+            OperationRef::Put { key, value } => {
+                let value_at = end - value.len();
+                Stored::Put { key: value_at - key.len(), value: value_at, end }
+            }
+            OperationRef::Delete { key } => Stored::Delete { key: end - key.len(), end },
+            OperationRef::Checkpoint { id } => Stored::Checkpoint(id),
+            OperationRef::Commit { .. } => Stored::Commit { start: self.payload_at },
+            OperationRef::EpochBarrier => Stored::EpochBarrier,
+        };
+        self.remaining -= 1;
+        if self.remaining == 0 && (raw.more || end != payload.len()) {
+            return false;
+        }
+        self.payload_at = end;
+        self.current = Current {
+            epoch: self.current.epoch,
+            timestamp_ns,
+            // Set to one below the first when the frame was loaded.
+            sequence: Sequence(self.current.sequence.0.wrapping_add(1)),
+            more: raw.more,
+            operation,
+        };
+        self.entries += 1;
+        true
+    }
+
+    /// Loads the next frame that holds wanted entries; false at the end.
+    fn next_data_frame(&mut self) -> Result<bool, ReadError> {
+        let step = self.try_next_data_frame();
+        if !matches!(step, Ok(true)) {
+            self.spans.clear();
+            self.close();
+            self.current.operation = Stored::Nothing;
+        }
+        step
+    }
+
+    fn try_next_data_frame(&mut self) -> Result<bool, ReadError> {
+        loop {
+            let Some(frames) = &mut self.frames else {
+                let Some(span) = self.spans.pop_front() else {
+                    return self.check_end().map(|()| false);
+                };
+                self.open_span(&span)?;
+                continue;
+            };
+            if self.current.operation_is_read() {
+                frames.set_last_timestamp(self.current.timestamp_ns);
+                self.current.operation = Stored::Nothing;
+            }
+            match frames.step()? {
+                Step::Frame => {}
+                Step::Stop(Stop { reason: StopReason::End, .. }) => {
+                    self.close();
+                    continue;
+                }
+                Step::Stop(stop) => {
+                    return Err(self.unreadable(stop.offset, &stop.reason));
+                }
+            }
+            let Some(header) = frames.header() else { continue };
+            if self.up_to.is_some_and(|epoch| header.epoch > epoch) {
+                return Ok(false);
+            }
+            if header.kind != FrameKind::Data {
+                continue;
+            }
+            self.remaining = header.entry_count;
+            self.payload_at = 0;
+            self.current = Current {
+                epoch: header.epoch,
+                timestamp_ns: header.base_timestamp,
+                sequence: Sequence(header.first_sequence.0.wrapping_sub(1)),
+                more: false,
+                operation: Stored::Nothing,
+            };
+            if header.first_sequence < self.skip_below {
+                self.skip_entries()?;
+            }
+            if self.remaining > 0 {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Passes over entries below the start: a segment that was begun anew may repeat them.
+    fn skip_entries(&mut self) -> Result<(), ReadError> {
+        while self.remaining > 0 && self.current.sequence.0.wrapping_add(1) < self.skip_below.0 {
+            if !self.decode_entry() {
+                return Err(self.undecodable());
+            }
+            self.entries -= 1;
+        }
+        Ok(())
+    }
+
+    fn open_span(&mut self, span: &Span) -> Result<(), ReadError> {
+        self.segment = span.segment;
+        self.span_to = span.to;
+        let path = self.source.path(&segment_name(self.core, span.segment));
+        let Some(file) = open_segment(&*self.source, self.core, span.segment)? else {
+            return Err(self.missing(span.segment, span.order.sequence));
+        };
+        let seed = SegmentSeed::new(self.log_id, self.core, span.segment);
+        let order = self.order_at(span)?;
+        let buffer = std::mem::take(&mut self.buffer);
+        let frames = FrameReader::new(file, &path, seed, span.from, Some(span.to), order, Depth::Frame)?
+            .with_buffer(buffer);
+        self.frames = Some(frames);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(frames) = self.frames.take() {
+            self.bytes_read += frames.bytes_read();
+            self.reached = Some(frames.order());
+            self.buffer = frames.into_buffer();
+        }
+        self.remaining = 0;
+    }
+
+    /// What a span's first frame must follow from, given where the span before ended.
+    fn order_at(&self, span: &Span) -> Result<Order, ReadError> {
+        let Some(reached) = self.reached else { return Ok(span.order) };
+        let follows = span.order.sequence == reached.sequence
+            || (span.after_gap && span.order.sequence > reached.sequence);
+        if !follows {
+            let reason = format!(
+                "it begins with sequence {}, but the segment before ends at {}",
+                span.order.sequence, reached.sequence
+            );
+            return Err(ReadError::Corrupt(self.defect(span.segment, 0, reached.sequence, reason)));
+        }
+        Ok(Order {
+            sequence: span.order.sequence,
+            epoch: span.order.epoch.max(reached.epoch),
+            timestamp: span.order.timestamp.max(reached.timestamp),
+        })
+    }
+
+    fn check_end(&self) -> Result<(), ReadError> {
+        let (Some(reached), Some(expected)) = (self.reached, self.end_sequence) else { return Ok(()) };
+        if reached.sequence == expected {
+            return Ok(());
+        }
+        let reason = format!("the log ends at sequence {} here, not at {expected}", reached.sequence);
+        Err(ReadError::Corrupt(self.defect(self.segment, self.span_to, reached.sequence, reason)))
+    }
+
+    fn unreadable(&self, offset: u64, reason: &StopReason) -> ReadError {
+        let sequence = self.frames.as_ref().map_or(self.current.sequence, |frames| frames.order().sequence);
+        let detail = format!("{reason}, but the log goes on to offset {}", self.span_to);
+        let defect = self.defect(self.segment, offset, sequence, detail);
+        match reason {
+            StopReason::Damage(_) => ReadError::Corrupt(defect),
+            StopReason::End | StopReason::Nothing | StopReason::Stale(_) => ReadError::Missing(defect),
+        }
+    }
+
+    #[cold]
+    fn undecodable(&mut self) -> ReadError {
+        let position = self.position();
+        self.spans.clear();
+        self.close();
+        self.current.operation = Stored::Nothing;
+        let reason = "the frame's checksum holds, but its entries do not decode as its header says";
+        let sequence = Sequence(position.sequence.0.wrapping_add(1));
+        ReadError::Corrupt(self.defect(position.segment, position.offset, sequence, reason.to_owned()))
+    }
+
+    fn missing(&self, segment: SegmentNumber, sequence: Sequence) -> ReadError {
+        let reason = "the segment's file does not exist".to_owned();
+        ReadError::Missing(self.defect(segment, 0, sequence, reason))
+    }
+
+    fn defect(&self, segment: SegmentNumber, offset: u64, sequence: Sequence, reason: String) -> Box<Defect> {
+        Box::new(Defect {
+            path: self.source.path(&segment_name(self.core, segment)),
+            core: self.core,
+            segment,
+            offset,
+            sequence,
+            sequence_end: None,
+            evidence: None,
+            reason,
+        })
+    }
+}
+
+impl Current {
+    fn operation_is_read(&self) -> bool {
+        !matches!(self.operation, Stored::Nothing)
+    }
+}
+
+/// The spans between two positions, by the segments' headers from `end` backwards.
+fn link_range(
+    source: &dyn Source,
+    log_id: LogId,
+    core: CoreId,
+    start: LogPosition,
+    end: LogPosition,
+) -> Result<Vec<Span>, ReadError> {
+    if start.place() >= end.place() {
+        return Ok(Vec::new());
+    }
+    let header_block = HEADER_BLOCK_BYTES as u64;
+    let defect = |segment, reason: &str| {
+        Box::new(Defect {
+            path: source.path(&segment_name(core, segment)),
+            core,
+            segment,
+            offset: 0,
+            sequence: start.sequence,
+            sequence_end: Some(end.sequence),
+            evidence: None,
+            reason: reason.to_owned(),
+        })
+    };
+    let mut spans = Vec::new();
+    let (mut segment, mut to) = end.place();
+    loop {
+        if (segment, to) == start.place() {
+            break; // Nothing of it is needed: it may have been named before it was made.
+        }
+        let state = match read_state(source, log_id, core, segment)? {
+            Some(SegmentState::InUse(header)) => Ok(header),
+            Some(SegmentState::Prepared(None)) => Err("its header block is empty".to_owned()),
+            Some(SegmentState::Prepared(Some((core, segment)))) => {
+                Err(format!("it holds segment {segment} of core {core}"))
+            }
+            Some(SegmentState::Damaged(error)) => {
+                return Err(ReadError::Corrupt(defect(segment, &error.to_string())));
+            }
+            Some(SegmentState::Absent) | None => Err("the segment's file does not exist".to_owned()),
+        };
+        let header = state.map_err(|reason| ReadError::Missing(defect(segment, &reason)))?;
+        let at_start = segment == start.segment;
+        let (from, sequence) =
+            if at_start { (start.offset, start.sequence) } else { (header_block, header.first_sequence) };
+        let order = Order { sequence, ..Order::default() }.raised_by(&header);
+        spans.push(Span { segment, from, to, order, after_gap: false });
+        if at_start {
+            break;
+        }
+        match header.previous {
+            Some(previous) if previous.segment >= start.segment => {
+                (segment, to) = (previous.segment, previous.end);
+            }
+            // The start was named, but the log went on elsewhere: allowed if nothing is skipped.
+            _ if header.first_sequence <= start.sequence => break,
+            _ => {
+                let reason = "no segment links it to the start of the range";
+                return Err(ReadError::Missing(defect(segment, reason)));
+            }
+        }
+    }
+    spans.reverse();
+    Ok(spans)
+}

@@ -1,0 +1,132 @@
+//! The search for whole frames where the log can no longer be followed: evidence, and what a cut discards.
+
+use std::path::Path;
+
+use wal_format::frame::FRAME_MAGIC;
+use wal_format::limits::{FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, frame_aligned};
+use wal_format::{Found, FrameHeader, SegmentSeed};
+
+use crate::error::ReadError;
+use crate::source::SourceFile;
+use crate::window::Window;
+
+const STEP: u64 = FRAME_ALIGN_BYTES as u64;
+
+/// A header whose checksum holds, found by search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) offset: u64,
+    pub(crate) header: FrameHeader,
+    /// The payload's checksum holds too.
+    pub(crate) whole: bool,
+}
+
+/// Looks at every place where a frame could start, from an offset to the end of the file.
+pub(crate) struct Search {
+    window: Window,
+    seed: SegmentSeed,
+    at: u64,
+    /// Bytes below this belong to a frame of the file's former life.
+    stale_until: u64,
+    residue: bool,
+}
+
+impl Search {
+    pub(crate) fn new(
+        file: Box<dyn SourceFile>,
+        path: &Path,
+        seed: SegmentSeed,
+        from: u64,
+        end: Option<u64>,
+    ) -> Result<Self, ReadError> {
+        let window = Window::new(file, path.to_path_buf(), end)?;
+        Ok(Self {
+            window,
+            seed,
+            at: from.checked_next_multiple_of(STEP).unwrap_or(u64::MAX),
+            stale_until: 0,
+            residue: false,
+        })
+    }
+
+    /// Whether anything was passed that is neither zero nor of the file's former life.
+    pub(crate) fn residue(&self) -> bool {
+        self.residue
+    }
+
+    /// The next header that holds. A frame that is whole is stepped over, anything else is searched.
+    pub(crate) fn next(&mut self) -> Result<Option<Hit>, ReadError> {
+        while self.at < self.window.limit() {
+            if !self.skip_to_magic()? {
+                continue;
+            }
+            let at = self.at;
+            let bytes = self.window.from(at, FRAME_HEADER_BYTES)?;
+            let found = Found::at(&self.seed, at, bytes);
+            let length = bytes.get(8..12).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+            match found {
+                Ok(Found::Header(header)) => return self.hit(at, header).map(Some),
+                Ok(Found::Stale(_)) => {
+                    let payload_bytes = frame_aligned(length.unwrap_or(0) as usize);
+                    self.stale_until =
+                        at.saturating_add((FRAME_HEADER_BYTES.saturating_add(payload_bytes)) as u64);
+                }
+                Ok(Found::Nothing | Found::Damaged(_)) => self.residue |= at >= self.stale_until,
+                Err(source) => {
+                    return Err(ReadError::Format { path: self.window.path().to_path_buf(), source });
+                }
+            }
+            self.at += STEP;
+        }
+        Ok(None)
+    }
+
+    /// The payload of a hit that is whole, until the next step.
+    pub(crate) fn payload(&mut self, hit: &Hit) -> Result<&[u8], ReadError> {
+        let bytes = self.window.from(hit.offset, hit.header.frame_bytes())?;
+        let payload =
+            bytes.get(FRAME_HEADER_BYTES..).and_then(|rest| rest.get(..hit.header.payload_bytes as usize));
+        Ok(payload.unwrap_or(&[]))
+    }
+
+    fn hit(&mut self, at: u64, header: FrameHeader) -> Result<Hit, ReadError> {
+        self.residue = true;
+        let frame_bytes = header.frame_bytes() as u64;
+        // As in reading: the rest of the file bounds what a length field may load.
+        let whole = self.window.limit().saturating_sub(at) >= frame_bytes && {
+            let bytes = self.window.from(at, header.frame_bytes())?;
+            let payload = bytes.get(FRAME_HEADER_BYTES..).unwrap_or(&[]);
+            header.check_payload(&self.seed, at, payload).is_ok()
+        };
+        self.at += if whole { frame_bytes } else { STEP };
+        Ok(Hit { offset: at, header, whole })
+    }
+
+    /// Steps to the next word that could begin a frame, within what is loaded; false if there was none.
+    fn skip_to_magic(&mut self) -> Result<bool, ReadError> {
+        let bytes = self.window.from(self.at, FRAME_HEADER_BYTES)?;
+        let (words, rest) = bytes.as_chunks::<FRAME_ALIGN_BYTES>();
+        let mut at = self.at;
+        let mut residue = self.residue;
+        let mut is_magic = false;
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            if word != 0 {
+                if word & 0xffff_ffff == u64::from(FRAME_MAGIC) {
+                    is_magic = true;
+                    break;
+                }
+                residue |= at >= self.stale_until;
+            }
+            at += STEP;
+        }
+        if !is_magic && !rest.is_empty() {
+            // The file ends within a word.
+            residue |= at >= self.stale_until && rest.iter().any(|byte| *byte != 0);
+            at += STEP;
+        }
+        self.at = at;
+        self.residue = residue;
+        Ok(is_magic)
+    }
+}
