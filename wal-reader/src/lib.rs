@@ -17,12 +17,16 @@ mod segment;
 mod scan;
 mod stats;
 mod tail;
+mod witness;
 
 mod merge;
 mod reader;
 
 mod checkpoint;
 mod run;
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use chain::{Chain, Link};
 pub use checkpoint::CheckpointReader;
@@ -38,3 +42,4 @@ pub use scan::{CoreScan, Discarded, Ending, EpochStart, FoundBarrier, Gap, ScanO
 pub use segment::{SegmentState, open_segment, read_state, segment_name};
 pub use source::{Directory, MemorySource, Source, SourceFile, read_full};
 pub use stats::SegmentStats;
+pub use witness::Witnesses;

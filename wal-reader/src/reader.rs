@@ -20,6 +20,7 @@ use crate::position::LogPosition;
 use crate::scan::{CoreScan, Ending, ScanOptions};
 use crate::segment::{SegmentState, open_segment, read_state, segment_name};
 use crate::source::Source;
+use crate::witness::Witnesses;
 
 /// A stretch of one segment that is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,8 @@ impl PerCoreWalReader {
         let inventory = Inventory::list(&*source)?;
         let options = ScanOptions { start, ..ScanOptions::default() };
         let scan = CoreScan::run(&*source, log_id, core, inventory.segments_of(core), &options)?;
-        let ending = scan.ending(&[]);
+        let witness = Witnesses::new(&scan.barriers, None).proof(core, &scan.bounds);
+        let ending = scan.ending(witness);
         if ending.verdict().is_error() {
             return Err(scan.defect(&*source, &ending));
         }

@@ -18,7 +18,7 @@ use crate::frames::{Depth, FrameReader, Order, Step, StopReason, out_of_order};
 use crate::position::LogPosition;
 use crate::reader::Span;
 use crate::segment::{SegmentState, open_segment, segment_name};
-use crate::source::Source;
+use crate::source::{Source, SourceFile};
 use crate::stats::SegmentStats;
 use crate::tail::{Hit, Search};
 
@@ -111,8 +111,11 @@ pub struct CoreScan {
     pub spans: Vec<Span>,
     /// Proofs by this core's own files and the start position.
     pub proofs: Vec<Evidence>,
-    /// All barriers found, also behind the end.
+    /// The barriers found, also behind the end; of those whose epoch is durable, the last. In salvage, all of them.
     pub barriers: Vec<FoundBarrier>,
+    /// Highest epoch that a barrier in this log records as durable on every core.
+    pub durable_epoch: Option<Epoch>,
+    keep_barriers: bool,
     /// By segment headers: entries from this sequence number on have at least this epoch.
     pub bounds: Vec<(Sequence, Epoch)>,
     /// First frame of every epoch, ascending, up to `end`.
@@ -169,11 +172,11 @@ impl CoreScan {
         Ok(scanner.finish())
     }
 
-    /// How the log ends, given what other cores prove of it.
+    /// How the log ends, given what barriers prove of it ([`Witnesses::proof`](crate::Witnesses::proof)).
     #[must_use]
-    pub fn ending(&self, witnesses: &[Evidence]) -> Ending {
-        let own = self.proofs.iter().chain(witnesses).copied().collect::<Vec<_>>();
-        let evidence = Evidence::strongest(&own, &self.end);
+    pub fn ending(&self, witness: Option<Evidence>) -> Ending {
+        let proofs = self.proofs.iter().copied().chain(witness).collect::<Vec<_>>();
+        let evidence = Evidence::strongest(&proofs, &self.end);
         let short = evidence.is_some_and(|evidence| evidence.is_beyond(&self.end));
         let row = Row::of(self.reason.finding(), short);
         Ending { position: self.end, reason: self.reason.clone(), row, evidence }
@@ -219,6 +222,8 @@ struct Piece {
     from: u64,
     end: Option<u64>,
 }
+
+type OpenFile = (Box<dyn SourceFile>, PathBuf);
 
 struct Scanner<'a> {
     source: &'a dyn Source,
@@ -275,7 +280,12 @@ impl<'a> Scanner<'a> {
             spans: Vec::new(),
             proofs: proofs.collect(),
             barriers: Vec::new(),
-            bounds: headers().map(|header| (header.first_sequence, header.epoch)).collect(),
+            durable_epoch: None,
+            keep_barriers: options.salvage,
+            bounds: headers()
+                .map(|header| (header.first_sequence, header.epoch))
+                .chain(options.start.map(|start| (start.sequence, options.start_order.epoch)))
+                .collect(),
             epoch_starts: Vec::new(),
             discarded: Discarded::default(),
             gaps: Vec::new(),
@@ -483,10 +493,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn open(
-        &self,
-        piece: &Piece,
-    ) -> Result<Option<(Box<dyn crate::source::SourceFile>, PathBuf)>, ReadError> {
+    fn open(&self, piece: &Piece) -> Result<Option<OpenFile>, ReadError> {
         let path = self.source.path(&segment_name(self.found.core, piece.segment));
         Ok(open_segment(self.source, self.found.core, piece.segment)?.map(|file| (file, path)))
     }
@@ -507,7 +514,19 @@ impl CoreScan {
             && let Ok(barrier) = Barrier::decode(payload)
         {
             self.max_epoch = self.max_epoch.max(Some(barrier.durable_epoch));
+            self.durable_epoch = self.durable_epoch.max(Some(barrier.durable_epoch));
             self.barriers.push(FoundBarrier { core: self.core, epoch: header.epoch, barrier });
+            self.forget_barriers();
+        }
+    }
+
+    /// Of the barriers of durable epochs the last one says all: keeps memory bounded on a log of many epochs.
+    fn forget_barriers(&mut self) {
+        let durable = self.durable_epoch;
+        let spent = |pair: &[FoundBarrier]| Some(pair[1].epoch) <= durable && pair[0].epoch <= pair[1].epoch;
+        let count = self.barriers.windows(2).take_while(|pair| spent(pair)).count();
+        if !self.keep_barriers {
+            self.barriers.drain(..count);
         }
     }
 
@@ -524,8 +543,8 @@ impl CoreScan {
 fn follows(order: &Order, hit: &Hit) -> bool {
     let header = &hit.header;
     header.first_sequence >= order.sequence
-        && header.epoch >= order.epoch
-        && (header.kind != FrameKind::Data || header.base_timestamp >= order.timestamp)
+        && (header.kind != FrameKind::Data
+            || (header.epoch >= order.epoch && header.base_timestamp >= order.timestamp))
         && header.synced_through <= hit.offset
 }
 
