@@ -316,7 +316,11 @@ impl Drain {
         self.unsynced.clear();
         self.written = self.durable;
         self.doubt = None;
-        self.sealed_at = SealedAt::default();
+        // A seal that is durable stands; one that is not is made again.
+        let durable = (self.durable_position.segment, self.durable_position.offset);
+        if self.sealed_at.end.is_none_or(|end| (end.segment, end.offset) > durable) {
+            self.sealed_at = SealedAt::default();
+        }
     }
 
     /// One ring record, or one frame of entries.

@@ -18,6 +18,8 @@ mod clock;
 mod drain;
 mod error;
 mod log;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod options;
 mod pin;
 mod progress;

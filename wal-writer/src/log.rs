@@ -151,6 +151,12 @@ impl CoreLog {
         self.core
     }
 
+    /// How long appended bytes stay in the ring.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.options.retention
+    }
+
     /// The core's words of the epoch protocol.
     #[must_use]
     pub fn pin(&self) -> &Arc<EpochPin> {

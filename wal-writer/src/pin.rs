@@ -23,6 +23,11 @@
 //!    visible. If `seen` > e, the append's load (3) also returns > e: a core never reads an older epoch than before.
 //! 2. Fence (b) comes before fence (2). Then (3) sees the store (a): the append belongs to epoch > e.
 //!
+//! 3. (c) sees the pin (1) of an append with `seen` > e: that store is Relaxed and by itself says nothing about the
+//!    appends before it. But fence (2) of the append before, which was the first of epoch e+1 or a later one, stands
+//!    between every append of epoch e and this store, and a fence before a store that (c) acquires makes everything
+//!    before the fence visible: all entries of epoch <= e.
+//!
 //! Therefore, when `close` returns, every append that wrote an entry of epoch <= e has unpinned and is visible, and
 //! every append still to publish belongs to an epoch > e.
 //!
@@ -34,11 +39,11 @@
 //! append of that core reads e+1 at (3), and the one after that pins with `seen` = e+1.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use wal_format::{Epoch, Sequence};
 
-use crate::sync::{AtomicU64, CachePadded, fence, yield_now};
+use crate::sync::{AtomicU64, CachePadded, Edge, yield_now};
 
 /// The epoch that all cores of a log read and one closer at a time advances. Shared, `Sync`.
 #[derive(Debug)]
@@ -63,6 +68,12 @@ pub(crate) struct Pinner {
     seen: u64,
 }
 
+/// An append in flight.
+pub(crate) struct Pinned<'a> {
+    pinner: &'a mut Pinner,
+    epoch: Epoch,
+}
+
 impl GlobalEpoch {
     /// A global epoch that starts at `first`.
     #[must_use]
@@ -73,7 +84,7 @@ impl GlobalEpoch {
     /// The current epoch. May have advanced by the time you look.
     #[must_use]
     pub fn current(&self) -> Epoch {
-        Epoch(self.0.load(Acquire))
+        Epoch(self.0.load(Edge::EpochRead.order()))
     }
 
     /// Closes the current epoch e and returns it with the cut of each core of `pins`: the first sequence number
@@ -84,8 +95,8 @@ impl GlobalEpoch {
     #[must_use]
     pub fn close(&self, pins: &[Arc<EpochPin>]) -> (Epoch, Vec<Sequence>) {
         let closing = self.0.load(Relaxed);
-        self.0.store(closing + 1, Release); // (a)
-        fence(SeqCst); // (b)
+        self.0.store(closing + 1, Edge::EpochAdvance.order()); // (a)
+        Edge::CloseFence.fence(); // (b)
         let cuts = pins.iter().map(|pin| pin.cut(closing)).collect();
         (Epoch(closing), cuts)
     }
@@ -106,20 +117,20 @@ impl EpochPin {
     /// Every entry below is appended. May have advanced by the time you look.
     #[must_use]
     pub fn appended(&self) -> Sequence {
-        Sequence(self.0.appended.load(Acquire))
+        Sequence(self.0.appended.load(Edge::AppendedRead.order()))
     }
 
     /// Waits until no append of epoch <= `closing` is in flight, then says where that epoch ends.
     fn cut(&self, closing: u64) -> Sequence {
         // (c); ends: see the top.
         let mut spins = 0_u32;
-        while is_pinned_at(self.0.pin.load(Acquire), closing) {
+        while is_pinned_at(self.0.pin.load(Edge::PinRead.order()), closing) {
             spins += 1;
             // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.
             if cfg!(loom) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
         }
-        let appended = self.0.appended.load(Acquire);
-        if self.0.start_epoch.load(Acquire) > closing {
+        let appended = self.0.appended.load(Edge::AppendedRead.order());
+        if self.0.start_epoch.load(Edge::MarkerRead.order()) > closing {
             Sequence(self.0.start_sequence.load(Relaxed))
         } else {
             Sequence(appended)
@@ -137,31 +148,55 @@ impl Pinner {
         Self { pin, seen: seen.0 }
     }
 
-    /// Pins and returns the epoch of the append that begins. Between this and [`Pinner::unpin`]: no lock, no wait.
+    /// Pins for one append. Until the result is gone: no lock, no wait.
     #[inline]
-    pub(crate) fn pin(&mut self, global: &GlobalEpoch) -> Epoch {
+    pub(crate) fn pin(&mut self, global: &GlobalEpoch) -> Pinned<'_> {
         self.pin.0.pin.store(self.seen << 1 | 1, Relaxed); // (1)
-        fence(SeqCst); // (2)
-        Epoch(global.0.load(Acquire)) // (3)
-    }
-
-    /// Records that the entry with number `sequence` is the first of `epoch`. Before that entry is published.
-    pub(crate) fn start(&mut self, epoch: Epoch, sequence: Sequence) {
-        self.pin.0.start_sequence.store(sequence.0, Relaxed);
-        self.pin.0.start_epoch.store(epoch.0, Release);
-        self.seen = epoch.0;
-    }
-
-    /// Says that all entries below `next` are published, and ends the pinned section.
-    #[inline]
-    pub(crate) fn unpin(&mut self, next: Sequence) {
-        self.pin.0.appended.store(next.0, Release);
-        self.pin.0.pin.store(self.seen << 1, Release); // (4)
+        Edge::AppendFence.fence(); // (2)
+        let epoch = Epoch(global.0.load(Edge::EpochRead.order())); // (3)
+        Pinned { pinner: self, epoch }
     }
 
     /// The epoch of the last entry.
     #[inline]
     pub(crate) fn seen(&self) -> Epoch {
         Epoch(self.seen)
+    }
+}
+
+impl Pinned<'_> {
+    /// The epoch of the append.
+    #[inline]
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether the append is the core's first of its epoch.
+    #[inline]
+    pub(crate) fn is_first(&self) -> bool {
+        self.epoch.0 != self.pinner.seen
+    }
+
+    /// Records that the entry with number `sequence` is the first of the epoch. Before that entry is published.
+    #[inline]
+    pub(crate) fn start(&mut self, sequence: Sequence) {
+        let words = &self.pinner.pin.0;
+        words.start_sequence.store(sequence.0, Relaxed);
+        words.start_epoch.store(self.epoch.0, Edge::MarkerStore.order());
+        self.pinner.seen = self.epoch.0;
+    }
+
+    /// Says that all entries below `next` are published, and ends the pinned section.
+    #[inline]
+    pub(crate) fn unpin(self, next: Sequence) {
+        self.pinner.pin.0.appended.store(next.0, Edge::AppendedStore.order());
+    }
+}
+
+impl Drop for Pinned<'_> {
+    /// Also on a panic, of a clock of the caller's, say: a pin left behind would stop every close for ever.
+    #[inline]
+    fn drop(&mut self) {
+        self.pinner.pin.0.pin.store(self.pinner.seen << 1, Edge::Unpin.order()); // (4)
     }
 }

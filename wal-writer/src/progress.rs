@@ -23,11 +23,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::WriterError;
-use crate::sync::{AtomicU64, Mutex, park, thread_waker};
+use crate::sync::{AtomicU64, Edge, Mutex, park, thread_waker};
 
 /// A number that only grows, with waiters. Shared, `Sync`.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Progress {
     /// The number. May have grown by the time you look.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.value.load(Acquire)
+        self.value.load(Edge::ProgressRead.order())
     }
 
     /// Raises the number to `value`, if it is lower, and wakes whoever waited for that. What the number promises must
@@ -68,10 +68,11 @@ impl Progress {
     pub fn advance(&self, value: u64) {
         let woken = {
             let mut waiters = self.waiters.lock();
-            if value <= self.value.load(Acquire) {
+            // Only ever raised under this lock.
+            if value <= self.value.load(Relaxed) {
                 return;
             }
-            self.value.store(value, Release);
+            self.value.store(value, Edge::ProgressStore.order());
             waiters.take(|waiting| waiting.target <= value)
         };
         woken.into_iter().for_each(Waker::wake);

@@ -32,9 +32,8 @@
 #![allow(unsafe_code, reason = "the home of the workspace's unsafe code, argued above")]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release};
 
-use crate::sync::{AtomicU64, ByteCell, CachePadded};
+use crate::sync::{AtomicU64, ByteCell, CachePadded, Edge};
 
 /// First byte of the unused rest of the buffer: the next record starts at the buffer's front.
 pub(crate) const WRAP: u8 = 0;
@@ -130,7 +129,7 @@ impl Producer {
     /// they fit, and a quarter of the buffer, so as to be asked again soon. Returns whether that much waits to be
     /// read already.
     pub(crate) fn refresh(&mut self, bound: u64, bytes: usize) -> bool {
-        let head = self.ring.head.load(Acquire);
+        let head = self.ring.head.load(Edge::HeadRead.order());
         let quarter = self.ring.capacity() / 4;
         let hard = (head + self.ring.capacity()).min(bound);
         self.limit = hard.min(self.end_of(bytes).max(self.tail + quarter));
@@ -169,7 +168,7 @@ impl Producer {
         assert!(bytes <= self.reserved, "published more than was reserved");
         self.reserved = 0;
         self.tail += bytes as u64;
-        self.ring.tail.store(self.tail, Release);
+        self.ring.tail.store(self.tail, Edge::TailPublish.order());
     }
 
     #[inline]
@@ -187,7 +186,7 @@ impl Producer {
 impl Consumer {
     /// The published tail: everything below it can be read.
     pub(crate) fn published(&self) -> u64 {
-        self.ring.tail.load(Acquire)
+        self.ring.tail.load(Edge::TailRead.order())
     }
 
     /// The published bytes from `from` up to `published` or to the end of the buffer, whichever comes first.
@@ -218,7 +217,7 @@ impl Consumer {
     pub(crate) fn release(&mut self, to: u64) {
         assert!(self.head <= to, "release() goes back");
         self.head = to;
-        self.ring.head.store(to, Release);
+        self.ring.head.store(to, Edge::HeadRelease.order());
     }
 
     /// Everything below has been given back.

@@ -78,6 +78,110 @@ mod imp {
 
 pub(crate) use imp::*;
 
+use std::sync::atomic::Ordering;
+
+/// Names every ordering and fence that a protocol of this crate rests on. Production code says which one it needs
+/// (`Edge::TailPublish.order()`, a constant once compiled); a loom model can take one away and must then fail.
+macro_rules! edges {
+    ($($(#[$doc:meta])* $name:ident: $strength:ident,)*) => {
+        /// One ordering of one protocol; the file that uses it argues what it pairs with.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Edge { $($(#[$doc])* $name,)* }
+
+        impl Edge {
+            /// All of them, for the test that each has a model that needs it.
+            #[cfg(all(test, loom))]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            #[inline(always)]
+            const fn strength(self) -> Ordering {
+                match self { $(Self::$name => Ordering::$strength,)* }
+            }
+        }
+    };
+}
+
+edges! {
+    /// `ring.rs`: publishing a record.
+    TailPublish: Release,
+    /// `ring.rs`: the consumer sees it.
+    TailRead: Acquire,
+    /// `ring.rs`: giving bytes back.
+    HeadRelease: Release,
+    /// `ring.rs`: the producer sees that.
+    HeadRead: Acquire,
+    /// `pin.rs` (a): the epoch advances.
+    EpochAdvance: Release,
+    /// `pin.rs` (3): an append reads the epoch.
+    EpochRead: Acquire,
+    /// `pin.rs` (2): between the pin and reading the epoch.
+    AppendFence: SeqCst,
+    /// `pin.rs` (b): between advancing the epoch and reading the pins.
+    CloseFence: SeqCst,
+    /// `pin.rs` (4): an append is over.
+    Unpin: Release,
+    /// `pin.rs` (c): the closer sees that.
+    PinRead: Acquire,
+    /// `pin.rs`: the next sequence number.
+    AppendedStore: Release,
+    /// `pin.rs`: the closer reads it.
+    AppendedRead: Acquire,
+    /// `pin.rs`: where an epoch starts.
+    MarkerStore: Release,
+    /// `pin.rs`: the closer reads it.
+    MarkerRead: Acquire,
+    /// `progress.rs`: what the number promises has happened.
+    ProgressStore: Release,
+    /// `progress.rs`: a waiter sees that.
+    ProgressRead: Acquire,
+}
+
+#[cfg(not(loom))]
+impl Edge {
+    #[inline(always)]
+    pub(crate) const fn order(self) -> Ordering {
+        self.strength()
+    }
+
+    #[inline(always)]
+    pub(crate) fn fence(self) {
+        fence(self.strength());
+    }
+}
+
+#[cfg(loom)]
+impl Edge {
+    pub(crate) fn order(self) -> Ordering {
+        if weakened::is(self) { Ordering::Relaxed } else { self.strength() }
+    }
+
+    pub(crate) fn fence(self) {
+        if !weakened::is(self) {
+            fence(self.strength());
+        }
+    }
+}
+
+/// The edge that the model on this thread does without. loom runs all threads of a model on the thread that called it.
+#[cfg(loom)]
+pub(crate) mod weakened {
+    use super::Edge;
+    use std::cell::Cell;
+
+    thread_local! {
+        static EDGE: Cell<Option<Edge>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn is(edge: Edge) -> bool {
+        EDGE.get() == Some(edge)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set(edge: Option<Edge>) {
+        EDGE.set(edge);
+    }
+}
+
 /// Keeps what one thread writes off the cache lines (and the prefetcher's pair) of what another writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]

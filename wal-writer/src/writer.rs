@@ -242,23 +242,34 @@ impl CoreWalWriter {
         if !self.producer.has_room(reserved) || self.log.is_failed() {
             self.make_room(reserved)?;
         }
+        Ok(self.append_reserved(reserved, count, encode))
+    }
+
+    /// The append itself, once there is room.
+    #[inline]
+    fn append_reserved(
+        &mut self,
+        reserved: usize,
+        count: u32,
+        encode: impl FnOnce(&mut [u8], u64) -> usize,
+    ) -> Sequence {
         let sequence = self.next;
-        let epoch = self.pinner.pin(&self.global);
+        let next = sequence.plus(u64::from(count));
+        let mut pinned = self.pinner.pin(&self.global);
         // The counter read hides the fence of the pin.
         let timestamp = self.clock.next_ns();
-        debug_assert!(timestamp >= self.last_timestamp);
+        assert!(timestamp >= self.last_timestamp, "a core's timestamps never decrease");
         let stretch = self.producer.reserve(reserved);
-        let mut at = 0;
-        if epoch != self.pinner.seen() {
-            at = write_epoch_record(stretch, epoch);
-            self.pinner.start(epoch, sequence);
-        }
+        let mut at = if pinned.is_first() { write_epoch_record(stretch, pinned.epoch()) } else { 0 };
         at += encode(&mut stretch[at..], timestamp - self.last_timestamp);
+        if pinned.is_first() {
+            pinned.start(sequence);
+        }
         self.producer.publish(at);
+        pinned.unpin(next);
         self.last_timestamp = timestamp;
-        self.next = sequence.plus(u64::from(count));
-        self.pinner.unpin(self.next);
-        Ok(sequence)
+        self.next = next;
+        sequence
     }
 
     /// A batch that does not fit the ring goes beside it, with a record in its place. One at a time: the ring, and what
