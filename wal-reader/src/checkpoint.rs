@@ -18,6 +18,8 @@ pub struct CheckpointReader {
     current: Option<usize>,
     keep_tombstones: bool,
     started: bool,
+    /// Errors of runs that stood behind a key which could still be handed out.
+    failed: Vec<ReadError>,
     entries: u64,
 }
 
@@ -44,19 +46,34 @@ impl CheckpointReader {
         let runs: Vec<_> =
             runs.iter().map(|meta| RunReader::open(source, log_id, *meta)).collect::<Result<_, _>>()?;
         let queue = Vec::with_capacity(runs.len());
-        Ok(Self { runs, queue, current: None, keep_tombstones, started: false, entries: 0 })
+        Ok(Self {
+            runs,
+            queue,
+            current: None,
+            keep_tombstones,
+            started: false,
+            failed: Vec::new(),
+            entries: 0,
+        })
     }
 
     /// Steps to the next key; false at the end, when every run has been found complete.
     ///
     /// # Errors
-    /// As of [`RunReader::advance`].
+    /// As of [`RunReader::advance`]. The run that failed is then left out: a caller who wants what is intact steps on,
+    /// anyone else gives up.
     pub fn advance(&mut self) -> Result<bool, ReadError> {
         if !self.started {
             self.started = true;
             for index in 0..self.runs.len() {
-                self.step(index)?;
+                self.step_behind(index);
             }
+        }
+        if let Some(error) = self.failed.pop() {
+            if let Some(current) = self.current.take() {
+                self.step_behind(current);
+            }
+            return Err(error);
         }
         loop {
             if let Some(current) = self.current.take() {
@@ -67,7 +84,7 @@ impl CheckpointReader {
                 && self.runs[older].key() == self.runs[newest].key()
             {
                 self.queue.pop();
-                self.step(older)?;
+                self.step_behind(older);
             }
             self.current = Some(newest);
             if self.keep_tombstones || self.runs[newest].value().is_some() {
@@ -99,6 +116,12 @@ impl CheckpointReader {
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.runs.iter().map(RunReader::bytes_read).sum()
+    }
+
+    fn step_behind(&mut self, index: usize) {
+        if let Err(error) = self.step(index) {
+            self.failed.push(error);
+        }
     }
 
     /// Steps one run and puts it back in its place, unless it is at its end.

@@ -76,6 +76,13 @@ pub enum StopReason {
     Stale(SegmentNumber),
     /// Bytes that fail a check.
     Damage(Damage),
+    /// The log reaches the end of a segment, but the next one cannot follow.
+    Successor {
+        /// The next segment.
+        segment: SegmentNumber,
+        /// Which check its header fails.
+        damage: Damage,
+    },
 }
 
 impl StopReason {
@@ -85,7 +92,7 @@ impl StopReason {
         match self {
             Self::End | Self::Nothing => Finding::Nothing,
             Self::Stale(_) => Finding::Stale,
-            Self::Damage(_) => Finding::Damage,
+            Self::Damage(_) | Self::Successor { .. } => Finding::Damage,
         }
     }
 }
@@ -99,6 +106,9 @@ impl std::fmt::Display for StopReason {
                 write!(f, "a frame from the time when the file was segment {segment} stands there")
             }
             Self::Damage(damage) => damage.fmt(f),
+            Self::Successor { segment, damage } => {
+                write!(f, "segment {segment} cannot follow: {damage}")
+            }
         }
     }
 }

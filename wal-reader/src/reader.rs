@@ -481,7 +481,7 @@ impl PerCoreWalReader {
         let detail = format!("{reason}, but the log goes on to offset {}", self.span_to);
         let defect = self.defect(self.segment, offset, sequence, detail);
         match reason {
-            StopReason::Damage(_) => ReadError::Corrupt(defect),
+            StopReason::Damage(_) | StopReason::Successor { .. } => ReadError::Corrupt(defect),
             StopReason::End | StopReason::Nothing | StopReason::Stale(_) => ReadError::Missing(defect),
         }
     }

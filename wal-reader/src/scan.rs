@@ -101,6 +101,8 @@ pub struct CoreScan {
     pub core: CoreId,
     /// Where the log begins.
     pub begin: LogPosition,
+    /// Without a start position: the log's first segments are gone, and it goes on with this sequence number.
+    pub begins_later: Option<Sequence>,
     /// First position that is not part of the log.
     pub end: LogPosition,
     /// What stands there.
@@ -274,6 +276,7 @@ impl<'a> Scanner<'a> {
         let found = CoreScan {
             core,
             begin: chain.begin,
+            begins_later: begins_later(&chain, options),
             end: if links == 0 { chain.begin } else { from },
             reason: StopReason::Nothing,
             order,
@@ -351,8 +354,8 @@ impl<'a> Scanner<'a> {
         let Some(header) = &piece.header else { return };
         let (expected, found) = (self.found.order.sequence, header.first_sequence);
         if piece.from == HEADER_BLOCK_BYTES as u64 && expected != found {
-            let position = LogPosition { segment: piece.segment, offset: 0, sequence: expected };
-            self.stop(position, StopReason::Damage(out_of_order("sequence", expected.0, found.0)));
+            let damage = out_of_order("sequence", expected.0, found.0);
+            self.stop(self.found.end, StopReason::Successor { segment: piece.segment, damage });
         }
     }
 
@@ -475,7 +478,9 @@ impl<'a> Scanner<'a> {
     /// If the first file above the chain has a damaged header block, that is what the log ends with.
     fn reason_at_unreadable_header(&self) -> StopReason {
         match self.states.first() {
-            Some((_, SegmentState::Damaged(error))) => StopReason::Damage(Damage::Content(error.clone())),
+            Some((segment, SegmentState::Damaged(error))) => {
+                StopReason::Successor { segment: *segment, damage: Damage::Content(error.clone()) }
+            }
             _ => StopReason::Nothing,
         }
     }
@@ -537,6 +542,17 @@ impl CoreScan {
             self.epoch_starts.push(EpochStart { epoch: header.epoch, position, before });
         }
     }
+}
+
+/// The sequence number with which a log goes on whose beginning is in no file, not even in a damaged one.
+fn begins_later(chain: &Chain, options: &ScanOptions<'_>) -> Option<Sequence> {
+    let is_gone = options.start.is_none() && chain.links.is_empty();
+    let lowest = chain.above.first().filter(|_| is_gone).map(|(_, state)| state)?;
+    if !matches!(lowest, SegmentState::Absent | SegmentState::InUse(_)) {
+        return None;
+    }
+    let first = chain.above.iter().find_map(|(_, state)| state.header())?;
+    (first.first_sequence > Sequence(0)).then_some(first.first_sequence)
 }
 
 /// Whether reading can go on with this frame: it must not go back behind what was read.

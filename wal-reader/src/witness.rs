@@ -1,6 +1,6 @@
 //! Barriers as witnesses: what the cut vectors of all cores prove of each (`FORMAT.md#barrier`, `FORMAT.md#verdicts`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wal_format::{CoreId, Epoch, Sequence};
 
@@ -45,6 +45,12 @@ impl Witnesses {
     /// Every epoch of which a barrier was found, highest first.
     pub fn epochs(&self) -> impl Iterator<Item = Epoch> {
         self.cuts.keys().rev().copied()
+    }
+
+    /// Every core that any barrier names, whether or not it has files.
+    #[must_use]
+    pub fn cores(&self) -> BTreeSet<CoreId> {
+        self.cuts.values().flat_map(BTreeMap::keys).copied().collect()
     }
 
     /// The first sequence number of `core` beyond `epoch`; `None` if the epoch's barrier does not know the core, or

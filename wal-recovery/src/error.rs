@@ -1,0 +1,69 @@
+//! Why recovery failed, by what the caller can do about it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use wal_format::{CoreId, Epoch, FormatError, Sequence};
+use wal_reader::ReadError;
+
+/// What a [`Replay`](crate::Replay) may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Recovery failed. Nothing was changed on disk, so it can be tried again.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// There is no such directory. An empty one recovers to nothing; a missing one is more likely a wrong path.
+    #[error("{} does not exist: give the log's directory, or create it to begin a new log", path.display())]
+    NotFound {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Reading failed, or what had been durable is missing or corrupt.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The beginning of a core's log was released after a checkpoint, but there is no checkpoint.
+    #[error(
+        "the log of core {core} begins at sequence {sequence} and {} is missing: the state before is lost unless it is \
+         restored from a backup; salvage mode takes what the logs hold",
+        path.display()
+    )]
+    CheckpointMissing {
+        /// Where the manifest should be.
+        path: PathBuf,
+        /// The core.
+        core: CoreId,
+        /// The first sequence number that its log still has.
+        sequence: Sequence,
+    },
+    /// There is a checkpoint manifest, but it cannot be read.
+    #[error(
+        "{}: {source}; restore it from a backup, or recover in salvage mode to take what the logs hold",
+        path.display()
+    )]
+    CheckpointCorrupt {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// The checkpoint already holds later epochs than those asked for.
+    #[error("epoch {asked} cannot be had any more: the checkpoint holds everything up to epoch {checkpoint}")]
+    BeforeCheckpoint {
+        /// The epoch of the scope.
+        asked: Epoch,
+        /// The checkpoint's.
+        checkpoint: Epoch,
+    },
+    /// The checkpointed state is in the engine's own store, so it cannot be returned as a map.
+    #[error(
+        "the checkpoint of epoch {epoch} is in the engine's own store: use `recover` and replay onto that store"
+    )]
+    ExternalState {
+        /// The checkpoint's epoch.
+        epoch: Epoch,
+    },
+    /// The caller's own [`Replay`](crate::Replay) failed.
+    #[error("replay refused by the engine: {0}")]
+    Replay(#[source] BoxError),
+}

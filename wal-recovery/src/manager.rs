@@ -1,0 +1,218 @@
+//! The one entry point: what to recover, from where, into what.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use wal_format::{CoreId, Epoch, FormatError, LogId, Manifest, names};
+use wal_reader::{CoreScan, Directory, Inventory, ReadError, Source, Witnesses, read_manifest, read_meta};
+
+use crate::error::RecoveryError;
+use crate::options::{Mode, Scope};
+use crate::plan::{Findings, Plan, decide};
+use crate::progress::{Listener, Progress};
+use crate::replay::{Recovered, Replay, replay, replay_parallel};
+use crate::scan::{scan_all, scan_core};
+use crate::state::{Map, PerCoreRecoveredState};
+
+/// Recovers a log directory. Reads only: it may be interrupted anywhere and run again, with the same result.
+///
+/// ```
+/// use wal_recovery::{PerCoreRecoveryManager, Scope};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// let recovered = PerCoreRecoveryManager::new(path).scope(Scope::ConsistentCut).recover_state()?;
+/// println!("{}", recovered.report);
+/// assert!(recovered.state.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct PerCoreRecoveryManager {
+    source: Arc<dyn Source>,
+    scope: Scope,
+    mode: Mode,
+    listener: Option<Listener>,
+}
+
+/// Recovers everything in the directory `path` into a map, strictly.
+///
+/// # Errors
+/// As of [`PerCoreRecoveryManager::recover_state`].
+pub fn recover_per_core(path: impl AsRef<Path>) -> Result<PerCoreRecoveredState, RecoveryError> {
+    PerCoreRecoveryManager::new(path).recover_state()
+}
+
+impl PerCoreRecoveryManager {
+    /// Recovers from the directory `path`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self::with_source(Arc::new(Directory::new(path)))
+    }
+
+    /// Recovers from any source.
+    #[must_use]
+    pub fn with_source(source: Arc<dyn Source>) -> Self {
+        Self { source, scope: Scope::default(), mode: Mode::default(), listener: None }
+    }
+
+    /// How far each log is replayed; everything, unless told otherwise.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// What to do about damage; refuse, unless told otherwise.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Tells `listener` now and then how far replay has come.
+    #[must_use]
+    pub fn progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Scans and decides, without replaying: what whoever opens the log for writing needs.
+    ///
+    /// Everything that the plan rests on has been synced, and read from the medium rather than from a cache.
+    ///
+    /// # Errors
+    /// [`RecoveryError::NotFound`], [`RecoveryError::CheckpointMissing`], [`RecoveryError::CheckpointCorrupt`],
+    /// [`RecoveryError::BeforeCheckpoint`], and [`RecoveryError::Read`] for everything that reading can meet.
+    pub fn plan(&self) -> Result<Plan, RecoveryError> {
+        let source = &*self.source;
+        let inventory = self.inventory()?;
+        let Some(log_id) = self.log_id(&inventory)? else {
+            return Ok(decide(Findings::nothing(inventory), self.scope, self.mode));
+        };
+        let (manifest, problem) = self.manifest(log_id)?;
+        let checkpoint = manifest.as_ref().map(|manifest| manifest.epoch);
+        if let (Scope::UpToEpoch(asked), Some(checkpoint)) = (self.scope, checkpoint)
+            && asked < checkpoint
+        {
+            return Err(RecoveryError::BeforeCheckpoint { asked, checkpoint });
+        }
+        let scans = scan_all(&self.source, log_id, &inventory, manifest.as_ref(), self.mode)?;
+        let (scans, witnesses) = self.add_named_cores(log_id, scans, manifest.as_ref(), checkpoint)?;
+        let findings = Findings { log_id: Some(log_id), inventory, manifest, scans, witnesses };
+        let mut plan = decide(findings, self.scope, self.mode);
+        if self.mode == Mode::Strict {
+            check(source, &plan)?;
+        }
+        plan.report.problems.extend(problem);
+        Ok(plan)
+    }
+
+    /// Recovers into `engine`: the checkpoint's state, then the log, in the global order.
+    ///
+    /// # Errors
+    /// As of [`Self::plan`]; [`RecoveryError::Replay`] with what `engine` returned; [`RecoveryError::Read`] if the
+    /// checkpoint is incomplete. `engine` may then have seen a part.
+    pub fn recover(&self, engine: &mut impl Replay) -> Result<Recovered, RecoveryError> {
+        let plan = self.plan()?;
+        replay(&self.source, plan, self.listener.as_ref(), engine)
+    }
+
+    /// Recovers the checkpoint's state into `engine`, and every core's log into a sink of its own, several cores at a
+    /// time: for engines in which no key is ever written by two cores.
+    ///
+    /// # Errors
+    /// As of [`Self::recover`].
+    pub fn recover_parallel<S: Replay + Send>(
+        &self,
+        engine: &mut impl Replay,
+        sink: impl Fn(CoreId) -> S + Sync,
+    ) -> Result<(Vec<(CoreId, S)>, Recovered), RecoveryError> {
+        let plan = self.plan()?;
+        replay_parallel(&self.source, plan, self.listener.as_ref(), engine, sink)
+    }
+
+    /// Recovers into a map.
+    ///
+    /// # Errors
+    /// As of [`Self::recover`]; [`RecoveryError::ExternalState`] if the checkpoint is in the engine's own store.
+    pub fn recover_state(&self) -> Result<PerCoreRecoveredState, RecoveryError> {
+        let plan = self.plan()?;
+        if let Some(manifest) = plan.manifest.as_ref().filter(|manifest| manifest.external) {
+            return Err(RecoveryError::ExternalState { epoch: manifest.epoch });
+        }
+        let mut map = Map::default();
+        let recovered = replay(&self.source, plan, self.listener.as_ref(), &mut map)?;
+        Ok(PerCoreRecoveredState::new(map, recovered))
+    }
+
+    fn inventory(&self) -> Result<Inventory, RecoveryError> {
+        Inventory::list(&*self.source).map_err(|error| match error {
+            ReadError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                RecoveryError::NotFound { path }
+            }
+            error => error.into(),
+        })
+    }
+
+    /// The log's id; `None` if there is no log.
+    fn log_id(&self, inventory: &Inventory) -> Result<Option<LogId>, RecoveryError> {
+        if let Some(meta) = read_meta(&*self.source)? {
+            return Ok(Some(meta.log_id));
+        }
+        // `wal.meta` is durable before any of these exists (write-ordering rule 1).
+        let has_files = inventory.manifest || !inventory.segments.is_empty() || !inventory.runs.is_empty();
+        if has_files { Err(ReadError::NotALog { path: self.source.path("") }.into()) } else { Ok(None) }
+    }
+
+    /// The manifest; in salvage, what is wrong with it if it cannot be read.
+    fn manifest(&self, log_id: LogId) -> Result<(Option<Manifest>, Option<String>), RecoveryError> {
+        match read_manifest(&*self.source, log_id) {
+            Ok(manifest) => Ok((manifest, None)),
+            Err(ReadError::Format { path, source: source @ FormatError::Version { .. } }) => {
+                Err(ReadError::Format { path, source }.into())
+            }
+            Err(ReadError::Format { path, source }) => {
+                let error = RecoveryError::CheckpointCorrupt { path, source };
+                if self.mode == Mode::Salvage { Ok((None, Some(error.to_string()))) } else { Err(error) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A core that only a barrier names had a log, unless the barrier says that nothing was in it.
+    fn add_named_cores(
+        &self,
+        log_id: LogId,
+        mut scans: Vec<CoreScan>,
+        manifest: Option<&Manifest>,
+        checkpoint: Option<Epoch>,
+    ) -> Result<(Vec<CoreScan>, Witnesses), RecoveryError> {
+        let witnesses = Witnesses::new(scans.iter().flat_map(|scan| &scan.barriers), checkpoint);
+        let scanned: BTreeSet<_> = scans.iter().map(|scan| scan.core).collect();
+        for core in witnesses.cores().difference(&scanned) {
+            scans.push(scan_core(&*self.source, log_id, *core, &[], manifest, self.mode)?);
+        }
+        scans.sort_by_key(|scan| scan.core);
+        Ok((scans, witnesses))
+    }
+}
+
+/// The first core whose log lost something that had been durable, as an error.
+fn check(source: &dyn Source, plan: &Plan) -> Result<(), RecoveryError> {
+    let Some(core) = plan.cores.iter().find(|core| core.ending.verdict().is_error()) else {
+        return Ok(());
+    };
+    let scan = &core.scan;
+    if let (None, Some(sequence)) = (&plan.manifest, scan.begins_later) {
+        let path = source.path(names::MANIFEST);
+        return Err(RecoveryError::CheckpointMissing { path, core: scan.core, sequence });
+    }
+    Err(scan.defect(source, &core.ending).into())
+}
+
+impl Findings {
+    fn nothing(inventory: Inventory) -> Self {
+        Self { log_id: None, inventory, manifest: None, scans: Vec::new(), witnesses: Witnesses::default() }
+    }
+}

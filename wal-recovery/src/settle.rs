@@ -1,0 +1,89 @@
+//! Before anything unproven is believed: sync it, drop it from the page cache (write-ordering rule 8).
+//!
+//! After a failed sync the page cache shows data that the medium does not have. Whoever decides on such data where a
+//! log ends decides something else after the next power loss. So each file is asked, by what the cache shows, up to
+//! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
+
+use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
+use wal_format::{CoreId, Found, LogId, Origin, SegmentNumber, SegmentSeed};
+use wal_reader::{
+    ReadError, SegmentState, Source, SourceFile, open_segment, read_full, read_state, segment_name,
+};
+
+/// Large enough to hold many small frames, small enough to skip most of a large one.
+const STRIDE_BYTES: usize = 4096;
+
+/// Settles the files of one core (`segments`, ascending), from the last one back to one that is proven.
+///
+/// # Errors
+/// [`ReadError::Io`]: also of a sync that failed, which is not to be repeated.
+pub(crate) fn settle(
+    source: &dyn Source,
+    log_id: LogId,
+    core: CoreId,
+    segments: &[SegmentNumber],
+) -> Result<(), ReadError> {
+    // What the header of a later segment says of an earlier one: segment, offset proven.
+    let mut stated: Option<(SegmentNumber, u64)> = None;
+    for &segment in segments.iter().rev() {
+        let Some(file) = open_segment(source, core, segment)? else { continue };
+        let path = source.path(&segment_name(core, segment));
+        let failed = |operation, source| ReadError::Io { operation, path: path.clone(), source };
+        let state = match read_state(source, log_id, core, segment) {
+            // Whatever is wrong with the header, the scan will say; here it only means that nothing is proven.
+            Ok(state) => state,
+            Err(error @ ReadError::Io { .. }) => return Err(error),
+            Err(_) => None,
+        };
+        let header = match state {
+            Some(SegmentState::InUse(header)) => Some(header),
+            _ => None,
+        };
+        let shown = match &header {
+            Some(_) => {
+                let seed = SegmentSeed::new(log_id, core, segment);
+                synced_through(&*file, &seed).map_err(|error| failed("read", error))?
+            }
+            None => 0,
+        };
+        let stated_here = stated.filter(|(at, _)| *at == segment).map_or(0, |(_, through)| through);
+        let proven = shown.max(stated_here);
+        file.sync().map_err(|error| failed("sync", error))?;
+        file.drop_cache(proven).map_err(|error| failed("drop the cached pages of", error))?;
+        if proven > 0 {
+            // Anything durable in a segment says that all earlier ones are.
+            return Ok(());
+        }
+        if let Some(previous) = header.and_then(|header| Some((header.origin, header.previous?))) {
+            let (origin, previous) = previous;
+            let through = if origin == Origin::Resumption { previous.end } else { previous.synced_through };
+            stated = Some((previous.segment, through));
+        }
+    }
+    Ok(())
+}
+
+/// The highest `synced_through` along the frames of a segment, by their headers alone.
+fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<u64> {
+    let mut buffer = [0; STRIDE_BYTES];
+    let (mut at, mut through) = (HEADER_BLOCK_BYTES as u64, 0);
+    loop {
+        let filled = read_full(file, &mut buffer, at)?;
+        let mut offset = 0;
+        // At least one header a turn, or the end: `at` always moves on.
+        while let Some(bytes) = buffer.get(offset..filled) {
+            if bytes.len() < FRAME_HEADER_BYTES && offset > 0 && filled == STRIDE_BYTES {
+                break;
+            }
+            let here = at.saturating_add(offset as u64);
+            let Ok(Found::Header(header)) = Found::at(seed, here, bytes) else {
+                return Ok(through);
+            };
+            if header.synced_through <= here {
+                through = through.max(header.synced_through);
+            }
+            offset = offset.saturating_add(header.frame_bytes());
+        }
+        at = at.saturating_add(offset as u64);
+    }
+}
