@@ -2,11 +2,10 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wal_reader::ReadError;
-use wal_writer::storage::Storage;
 
 /// The checkpoint was not stored. The previous one is as it was.
 #[derive(Debug, Error)]
@@ -25,19 +24,16 @@ pub enum StoreError {
         /// What the file system said.
         source: io::Error,
     },
+    /// The current checkpoint is in an engine's own store, so runs alone would not be the state. Give that store.
+    #[error("the current checkpoint is in the engine's own store: configure that store, not runs")]
+    OtherStore,
     /// The engine's own store failed.
     #[error("the engine's store failed: {0}")]
     Engine(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// A failed call on the file `name`, or on the directory if `name` is empty.
-    pub(super) fn write(
-        operation: &'static str,
-        storage: &dyn Storage,
-        name: &str,
-        source: io::Error,
-    ) -> Self {
-        Self::Write { operation, path: storage.path(name), source }
+    pub(super) fn write(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Write { operation, path: path.to_owned(), source }
     }
 }

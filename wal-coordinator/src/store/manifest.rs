@@ -17,7 +17,7 @@ use super::error::StoreError;
 /// leaves: both are whole, so remove nothing that either names until a later one was published.
 pub fn publish_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<(), StoreError> {
     let temporary = FileName::Temporary(names::MANIFEST).to_string();
-    let failed = |operation, error| StoreError::write(operation, storage, &temporary, error);
+    let failed = |operation, error| StoreError::write(operation, &storage.path(&temporary), error);
     let bytes = manifest.encode();
     if bytes.len() as u64 > MANIFEST_BYTES_MAX {
         let reason = format!("{} bytes are more than any reader accepts", bytes.len());
@@ -42,5 +42,5 @@ pub fn publish_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<()
         let _ = storage.remove(&temporary);
         return Err(error);
     }
-    storage.sync_directory().map_err(|error| StoreError::write("sync", storage, "", error))
+    storage.sync_directory().map_err(|error| StoreError::write("sync", &storage.path(""), error))
 }

@@ -11,7 +11,16 @@
 mod changes;
 mod error;
 mod manifest;
+
 mod runs;
+
+mod attempt;
+mod delta;
+mod run_writer;
+mod tiers;
+
+#[cfg(test)]
+mod tests;
 
 use wal_format::{Epoch, LogId, Manifest, RunMeta};
 

@@ -1,0 +1,127 @@
+//! Settings of a log: plain data, checked once when the log is opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_format::limits::CORES_MAX;
+use wal_reader::{Directory, Source};
+use wal_recovery::Scope;
+use wal_writer::{Clock, DirectoryStorage, LogOptions, RING_BYTES_MIN, SEGMENT_BYTES_MIN, Storage};
+
+use crate::error::PerCoreWalError;
+
+/// Who drains and syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushMode {
+    /// Background threads flush whenever the device is free and somebody waits. `threads` 0 means one per core, at
+    /// most eight: they spend their time waiting for the device.
+    Background {
+        /// How many.
+        threads: usize,
+    },
+    /// No threads at all: the engine calls `sync`. A receipt that is waited for blocking syncs by itself; one that is
+    /// awaited needs somebody to sync.
+    Inline,
+}
+
+/// Settings of a log. All fields are public; [`PerCoreWalConfig::new`] gives the defaults.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct PerCoreWalConfig {
+    /// The directory. Made if it does not exist; its parent must.
+    pub path: PathBuf,
+    /// How many cores append. May differ from run to run; every log on disk takes part, whatever its core.
+    pub cores: usize,
+    /// Ring, segments, retention, what happens when a sync fails.
+    pub log: LogOptions,
+    /// Who drains and syncs.
+    pub flush: FlushMode,
+    /// With background flushing: an entry is written to its file within about this time, so that it survives the
+    /// process, even if nobody waits for it.
+    pub memory_time_max: Duration,
+    /// Released segments kept for reuse, over all cores.
+    pub free_segments_max: usize,
+    /// Bytes of memory that the default checkpoint store may use for the changes since the last checkpoint.
+    pub checkpoint_budget_bytes: usize,
+    /// How much of what is on disk is taken over when the log is opened. What is not is cut off for good. Damage is
+    /// always an error here: salvage what is left with `wal-recovery`, into a new log.
+    pub scope: Scope,
+    /// Where timestamps come from.
+    pub clock: Clock,
+    /// The file system below, append side.
+    pub storage: Arc<dyn Storage>,
+    /// The file system below, read side. Must show the same directory.
+    pub source: Arc<dyn Source>,
+}
+
+impl PerCoreWalConfig {
+    /// The defaults, for a log of `cores` cores in the directory `path`.
+    #[must_use]
+    pub fn new(path: &Path, cores: usize) -> Self {
+        Self {
+            path: path.to_owned(),
+            cores,
+            log: LogOptions::default(),
+            flush: FlushMode::Background { threads: 0 },
+            memory_time_max: Duration::from_millis(10),
+            free_segments_max: 2 * cores,
+            checkpoint_budget_bytes: 64 * 1024 * 1024,
+            scope: Scope::Everything,
+            clock: Clock::system(),
+            storage: Arc::new(DirectoryStorage::new(path)),
+            source: Arc::new(Directory::new(path)),
+        }
+    }
+
+    /// Without background threads ([`FlushMode::Inline`]).
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.flush = FlushMode::Inline;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), PerCoreWalError> {
+        let reject = |why: String| Err(PerCoreWalError::Config(why));
+        let LogOptions { ring_bytes, segment_bytes, .. } = self.log;
+        if self.cores == 0 {
+            return reject("a log needs at least one core".to_owned());
+        }
+        if self.cores > CORES_MAX {
+            return reject(format!("{} cores are more than the format's {CORES_MAX}", self.cores));
+        }
+        if !ring_bytes.is_power_of_two() || ring_bytes < RING_BYTES_MIN {
+            return reject(format!(
+                "a ring of {ring_bytes} bytes: use a power of two, at least {RING_BYTES_MIN}"
+            ));
+        }
+        if segment_bytes < SEGMENT_BYTES_MIN || !segment_bytes.is_multiple_of(4096) {
+            return reject(format!(
+                "segments of {segment_bytes} bytes: use a multiple of 4096, at least {SEGMENT_BYTES_MIN}"
+            ));
+        }
+        if self.memory_time_max.is_zero() {
+            return reject("memory_time_max is zero: flushers would never rest".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flusher_threads(&self) -> usize {
+        match self.flush {
+            FlushMode::Background { threads: 0 } => self.cores.min(8),
+            FlushMode::Background { threads } => threads.min(self.cores),
+            FlushMode::Inline => 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for PerCoreWalConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PerCoreWalConfig")
+            .field("path", &self.path)
+            .field("cores", &self.cores)
+            .field("log", &self.log)
+            .field("flush", &self.flush)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! What can go wrong with a whole log, by what the caller can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use wal_format::{CoreId, Epoch};
+use wal_reader::ReadError;
+use wal_recovery::RecoveryError;
+use wal_writer::WriterError;
+
+use crate::store::StoreError;
+
+/// Why the manager or the checkpoint coordinator did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PerCoreWalError {
+    /// A setting makes no sense.
+    #[error("invalid configuration: {0}")]
+    Config(String),
+    /// There is no such core.
+    #[error("core {core} does not exist: this log was opened with {cores} cores, 0 to {}", cores - 1)]
+    CoreOutOfRange {
+        /// The index that was given.
+        core: usize,
+        /// How many there are.
+        cores: usize,
+    },
+    /// The writer of this core belongs to somebody else already.
+    #[error("the writer of core {core} was taken before: each core's log has exactly one writer")]
+    WriterTaken {
+        /// The core.
+        core: CoreId,
+    },
+    /// Another process, or another manager in this one, has the log open.
+    #[error(
+        "{path} is in use: another process, or a manager or writer of this one that is still alive, holds the lock; \
+         close it first"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot {operation} {path}: {source}")]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The append side failed.
+    #[error(transparent)]
+    Writer(#[from] WriterError),
+    /// Reading the log failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What is on disk cannot be opened as it is.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The checkpoint was not made. The one before still holds, and all logs are kept.
+    #[error("checkpoint of epoch {epoch} failed, all logs are kept: {source}")]
+    Checkpoint {
+        /// The epoch that was closed for it.
+        epoch: Epoch,
+        /// Why.
+        #[source]
+        source: CheckpointFailure,
+    },
+}
+
+/// Which part of a checkpoint failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointFailure {
+    /// A core could not make its part durable.
+    #[error("core {core}: {source}")]
+    Core {
+        /// The core.
+        core: CoreId,
+        /// Why.
+        source: WriterError,
+    },
+    /// The logs could not be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The merged entries are not as many as the cores appended.
+    #[error(
+        "the merge found {found} entries where the cores appended {expected}: refusing to release anything"
+    )]
+    Incomplete {
+        /// Entries appended.
+        expected: u64,
+        /// Entries merged.
+        found: u64,
+    },
+    /// The manager was closed meanwhile.
+    #[error("the log was closed")]
+    Closed,
+}

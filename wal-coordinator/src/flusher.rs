@@ -1,0 +1,212 @@
+//! Background threads: flushers that drain and sync, and a supplier that makes segments ahead of need.
+//!
+//! A flusher works whenever it has something to do and sleeps otherwise: there is no timer to tune. While it syncs,
+//! further requests gather, and the next sync covers them all: group commit. It looks at its cores from time to time
+//! even if nobody waits, so that no entry stays in memory for long.
+//!
+//! # Shared variables
+//!
+//! | variable | written by | read by | pairs |
+//! |---|---|---|---|
+//! | `woken`, per core | waker: AcqRel swap to true; flusher: AcqRel swap to false before it looks at the core | both | a request made before the flusher's look is seen by it; one made after sends a new message |
+
+use std::sync::atomic::Ordering::AcqRel;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use wal_format::CoreId;
+use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedAt, WriterError};
+
+use crate::error::PerCoreWalError;
+use crate::shared::Shared;
+use crate::sync::{AtomicBool, Mutex, spawn};
+
+/// One core's end of a closed epoch, to be made durable.
+pub(crate) struct EndOfEpoch {
+    /// Index of the core's log.
+    pub(crate) index: usize,
+    pub(crate) end: EpochEnd,
+    pub(crate) reply: Option<Sender<(usize, Result<Option<SealedAt>, WriterError>)>>,
+}
+
+enum Task {
+    /// The log of this index has work.
+    Look(usize),
+    End(EndOfEpoch),
+    /// Somebody waits for the current epoch.
+    AdvanceEpoch,
+    Stop,
+}
+
+/// The ends of the flushers' channels; made before the logs, which wake through it.
+pub(crate) struct Flushers {
+    inboxes: Vec<Sender<Task>>,
+    /// By index of the log, whether a `Look` is on its way.
+    woken: Vec<AtomicBool>,
+    /// Core to index of its log.
+    indices: OnceLock<Vec<CoreId>>,
+    supplier: Sender<Option<CoreId>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The receiving ends, until the threads are started.
+pub(crate) struct Inboxes {
+    flushers: Vec<Receiver<Task>>,
+    supplier: Receiver<Option<CoreId>>,
+}
+
+/// What logs hold on to in order to wake their flusher.
+pub(crate) struct Wake(pub(crate) Arc<OnceLock<Weak<Shared>>>);
+
+impl Flusher for Wake {
+    fn wake(&self, core: CoreId) {
+        let shared = self.0.get().and_then(Weak::upgrade);
+        if let Some(flushers) = shared.as_ref().and_then(|shared| shared.flushers.as_ref()) {
+            flushers.wake(core);
+        }
+    }
+}
+
+impl Flushers {
+    /// Channels for `threads` flushers of `logs` logs.
+    pub(crate) fn new(threads: usize, cores: &[CoreId]) -> (Self, Inboxes) {
+        let (inboxes, receivers) = (0..threads).map(|_| unbounded()).unzip();
+        let (supplier, supplies) = unbounded();
+        let woken = cores.iter().map(|_| AtomicBool::new(false)).collect();
+        let indices = OnceLock::from(cores.to_vec());
+        let flushers = Self { inboxes, woken, indices, supplier, threads: Mutex::default() };
+        (flushers, Inboxes { flushers: receivers, supplier: supplies })
+    }
+
+    /// Starts the threads.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        inboxes: Inboxes,
+        memory_time_max: Duration,
+    ) -> Result<(), PerCoreWalError> {
+        let Some(flushers) = &shared.flushers else { return Ok(()) };
+        let count = inboxes.flushers.len();
+        let mut threads = flushers.threads.lock();
+        for (number, inbox) in inboxes.flushers.into_iter().enumerate() {
+            let shared = Arc::clone(shared);
+            let run = move || Loop { shared, number, count, inbox, memory_time_max }.run();
+            threads.push(spawn(format!("wal-flush-{number}"), run).map_err(thread_error)?);
+        }
+        let supply = Arc::clone(&shared.supply);
+        let run = move || {
+            while let Ok(Some(core)) = inboxes.supplier.recv() {
+                // Without a spare, the log makes one itself, and there the error is reported.
+                let _ = supply.prepare(core);
+            }
+        };
+        threads.push(spawn("wal-supply".to_owned(), run).map_err(thread_error)?);
+        drop(threads);
+        shared.active_logs().iter().for_each(|log| flushers.request_segment(shared, log));
+        Ok(())
+    }
+
+    /// Has the core's end of an epoch made durable.
+    pub(crate) fn submit(&self, end: EndOfEpoch) {
+        let inbox = &self.inboxes[end.index % self.inboxes.len()];
+        // A closed inbox: the log is being closed, and its receipts say so.
+        let _ = inbox.send(Task::End(end));
+    }
+
+    /// Closes the current epoch, soon.
+    pub(crate) fn advance_epoch(&self) {
+        let _ = self.inboxes[0].send(Task::AdvanceEpoch);
+    }
+
+    /// Stops and joins all threads; the flushers sync their cores a last time.
+    pub(crate) fn stop(&self) {
+        self.inboxes.iter().for_each(|inbox| drop(inbox.send(Task::Stop)));
+        let _ = self.supplier.send(None);
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            // A panic in a flusher was printed by its thread; closing goes on.
+            let _ = thread.join();
+        }
+    }
+
+    fn wake(&self, core: CoreId) {
+        let indices = self.indices.get().map_or(&[][..], Vec::as_slice);
+        let Ok(index) = indices.binary_search(&core) else { return };
+        if !self.woken[index].swap(true, AcqRel) {
+            let _ = self.inboxes[index % self.inboxes.len()].send(Task::Look(index));
+        }
+    }
+
+    fn request_segment(&self, shared: &Shared, log: &CoreLog) {
+        if shared.supply.is_wanting(log.core()) {
+            let _ = self.supplier.send(Some(log.core()));
+        }
+    }
+}
+
+/// One flusher: serves every `count`-th log, from `number` on.
+struct Loop {
+    shared: Arc<Shared>,
+    number: usize,
+    count: usize,
+    inbox: Receiver<Task>,
+    memory_time_max: Duration,
+}
+
+impl Loop {
+    fn run(self) {
+        loop {
+            match self.inbox.recv_timeout(self.memory_time_max) {
+                Ok(Task::Look(index)) => self.look(index),
+                Ok(Task::End(end)) => self.end(end),
+                Ok(Task::AdvanceEpoch) => {
+                    self.shared.advance_epoch();
+                }
+                Err(RecvTimeoutError::Timeout) => self.tick(),
+                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.mine().for_each(|log| drop(log.sync()));
+    }
+
+    fn mine(&self) -> impl Iterator<Item = &Arc<CoreLog>> {
+        self.shared.logs.iter().skip(self.number).step_by(self.count)
+    }
+
+    fn look(&self, index: usize) {
+        let Some(flushers) = &self.shared.flushers else { return };
+        flushers.woken[index].swap(false, AcqRel);
+        let log = &self.shared.logs[index];
+        // Errors reach whoever waits, or the next append, through the log itself; lack of space is tried again.
+        let _ = if log.is_wanted() || log.retention() == RingRetention::UntilDurable {
+            log.sync().map(drop)
+        } else {
+            log.write_out()
+        };
+        flushers.request_segment(&self.shared, log);
+    }
+
+    fn end(&self, end: EndOfEpoch) {
+        let log = Arc::clone(&self.shared.logs[end.index]);
+        self.shared.run_end(end);
+        self.shared.flushers.as_ref().inspect(|flushers| flushers.request_segment(&self.shared, &log));
+    }
+
+    /// Nothing was asked for a while: what is in memory only goes to files, what failed for want of space is tried
+    /// again.
+    fn tick(&self) {
+        self.shared.retry_deferred(|index| index % self.count == self.number);
+        for log in self.mine() {
+            if log.is_wanted() {
+                let _ = log.sync();
+            } else if log.written() < log.appended() {
+                let _ = log.write_out();
+            }
+        }
+    }
+}
+
+fn thread_error(source: std::io::Error) -> PerCoreWalError {
+    PerCoreWalError::Io { operation: "start a thread for", path: "the log".into(), source }
+}

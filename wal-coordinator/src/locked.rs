@@ -1,0 +1,45 @@
+//! A storage that keeps the directory's lock for as long as anybody can write through it.
+//!
+//! Writers outlive the manager if their threads do. As long as one of them could still touch a file, nobody else may
+//! open the log: so the lock lives in what they all share.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wal_writer::{Storage, StorageFile};
+
+pub(crate) struct LockedStorage {
+    inner: Arc<dyn Storage>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl LockedStorage {
+    pub(crate) fn new(inner: Arc<dyn Storage>, lock: Box<dyn Send + Sync>) -> Self {
+        Self { inner, _lock: lock }
+    }
+}
+
+impl Storage for LockedStorage {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.inner.create(name)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.inner.open(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        self.inner.sync_directory()
+    }
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.inner.lock(name)
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.inner.path(name)
+    }
+}

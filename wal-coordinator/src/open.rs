@@ -1,0 +1,245 @@
+//! Opening a log: lock, identity, recovery's decision, and the first segments that record it.
+//!
+//! Follows `FORMAT.md#write-ordering-rules`, rule 8: nothing is acknowledged before the decision about what was
+//! inherited is on disk. On a full disk opening succeeds all the same: the decision is then recorded by the first
+//! sync that finds room, and until then appends say that there is none.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use wal_format::limits::META_BYTES;
+use wal_format::{Barrier, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
+use wal_reader::Inventory;
+use wal_recovery::{CoreResume, PerCoreRecoveryManager, RecoveryError, RecoveryReport, ResumePoints};
+use wal_writer::storage::write_all_at;
+use wal_writer::{
+    CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentPosition,
+    SegmentSupply, StartAt, Storage, WriterError,
+};
+
+use crate::config::PerCoreWalConfig;
+use crate::error::PerCoreWalError;
+use crate::flusher::{Flushers, Wake};
+use crate::locked::LockedStorage;
+use crate::manager::needs_every_core;
+use crate::retention::Retention;
+use crate::shared::{Shared, SharedParts, in_parallel};
+
+/// An open log, in parts.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writers: Vec<CoreWalWriter>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Opens or creates the log. `recover` decides what is taken over, and may replay it: it runs under the lock.
+pub(crate) fn open<T>(
+    config: PerCoreWalConfig,
+    recover: impl FnOnce(&PerCoreRecoveryManager) -> Result<T, RecoveryError>,
+    decision: impl FnOnce(&T) -> (ResumePoints, RecoveryReport),
+) -> Result<(Opened, T), PerCoreWalError> {
+    config.check()?;
+    make_directory(&config.path)?;
+    let lock = config.storage.lock(names::LOCK).map_err(|error| failed("lock", &config.path, error))?;
+    let Some(lock) = lock else { return Err(PerCoreWalError::InUse { path: config.path }) };
+    let storage: Arc<dyn Storage> = Arc::new(LockedStorage::new(Arc::clone(&config.storage), lock));
+    let inventory = Inventory::list(config.source.as_ref())?;
+    remove_temporaries(storage.as_ref())?;
+    if is_new(&inventory) {
+        create_meta(storage.as_ref())?;
+    }
+    let recovered =
+        recover(&PerCoreRecoveryManager::with_source(Arc::clone(&config.source)).scope(config.scope))?;
+    let (resume, report) = decision(&recovered);
+    Ok((begin(config, storage, resume, report, &inventory)?, recovered))
+}
+
+/// Makes the logs, records where they go on, starts the threads.
+fn begin(
+    config: PerCoreWalConfig,
+    storage: Arc<dyn Storage>,
+    resume: ResumePoints,
+    report: RecoveryReport,
+    inventory: &Inventory,
+) -> Result<Opened, PerCoreWalError> {
+    let log_id = resume.log_id.unwrap_or_else(|| unreachable!("wal.meta exists by now"));
+    let cores = needs_every_core(&resume, config.cores);
+    let supply = Arc::new(SegmentSupply::new(
+        Arc::clone(&storage),
+        config.log.segment_bytes,
+        config.free_segments_max,
+    ));
+    supply
+        .adopt_free(inventory.free.iter().map(|(core, segment)| FileName::Free(*core, *segment).to_string()));
+    let first_epoch = resume.next_epoch.max(Epoch(1));
+    let global = Arc::new(GlobalEpoch::new(first_epoch));
+    let threads = config.flusher_threads();
+    let (flushers, inboxes) = (threads > 0).then(|| Flushers::new(threads, &cores)).unzip();
+    let woken_through = Arc::new(OnceLock::new());
+    let wake = || flushers.as_ref().map(|_| Arc::new(Wake(Arc::clone(&woken_through))) as Arc<dyn Flusher>);
+    let mut logs = Vec::with_capacity(cores.len());
+    let mut writers = Vec::with_capacity(config.cores);
+    let mut opened_at = Vec::with_capacity(cores.len());
+    for core in &cores {
+        let inherited = resume.cores.iter().find(|inherited| inherited.core == *core);
+        let is_active = core.index() < config.cores;
+        let next_segment = inherited.map_or(SegmentNumber(0), |inherited| inherited.next_segment);
+        supply.register(*core, next_segment);
+        opened_at.push(next_segment);
+        // A core that does not append needs a log only to record where it ends.
+        let options = if is_active { config.log } else { LogOptions { ring_bytes: 4096, ..config.log } };
+        let parts = LogParts {
+            log_id,
+            core: *core,
+            options,
+            start: inherited.map_or_else(fresh_start, start_at),
+            supply: Arc::clone(&supply),
+            flusher: wake(),
+        };
+        let (writer, log) =
+            CoreWalWriter::new(parts, Arc::clone(&global), config.clock.clone(), resume.timestamp_floor);
+        logs.push(log);
+        if is_active {
+            writers.push(writer);
+        }
+    }
+    let durable_epoch = Epoch(first_epoch.0 - 1);
+    record_decision(&resume, &logs, config.cores, durable_epoch)?;
+    recycle_prepared(&supply, &resume);
+    let shared = Arc::new(Shared::new(SharedParts {
+        log_id,
+        storage,
+        source: config.source,
+        supply,
+        logs,
+        active: config.cores,
+        opened_at,
+        global,
+        durable_epoch,
+        retention: Arc::new(Retention::new(resume.manifest)),
+        flushers,
+        checkpoint_budget_bytes: config.checkpoint_budget_bytes,
+        clock: config.clock,
+    }));
+    let _ = woken_through.set(Arc::downgrade(&shared));
+    if let Some(inboxes) = inboxes {
+        Flushers::start(&shared, inboxes, config.memory_time_max)?;
+    }
+    Ok(Opened { shared, writers, report })
+}
+
+/// Begins a segment on every core that has a log: its header says where the log before ends for good, and the barrier
+/// in it makes every core a witness of what all of them had.
+fn record_decision(
+    resume: &ResumePoints,
+    logs: &[Arc<CoreLog>],
+    active: usize,
+    durable_epoch: Epoch,
+) -> Result<(), PerCoreWalError> {
+    let barrier =
+        Barrier { durable_epoch, cuts: logs.iter().map(|log| (log.core(), log.appended())).collect() };
+    let end = EpochEnd { epoch: durable_epoch, barrier: Some(barrier), seal: false };
+    let inherited = |log: &&Arc<CoreLog>| {
+        let core = resume.cores.iter().find(|core| core.core == log.core());
+        core.is_some_and(|core| core.end.is_some() && (log.core().index() < active || core.has_discards))
+    };
+    let concerned: Vec<_> = logs.iter().filter(inherited).cloned().collect();
+    let begun = in_parallel(concerned, |log| (log.core(), log.begin(&end)));
+    for (core, result) in begun {
+        match result {
+            // The first sync that finds room records it. A core that never appends has no such sync: see below.
+            Err(WriterError::NoSpace { .. }) if core.index() < active => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Segments that were made ahead and never used go back to the pool; numbers are not used twice.
+fn recycle_prepared(supply: &SegmentSupply, resume: &ResumePoints) {
+    for core in &resume.cores {
+        // What cannot be recycled is empty, and in nobody's way.
+        let _ = supply.recycle(core.core, &core.prepared);
+    }
+}
+
+fn start_at(core: &CoreResume) -> StartAt {
+    StartAt {
+        sequence: core.next_sequence,
+        timestamp_ns: core.last_timestamp,
+        epoch: core.last_epoch,
+        end: core.end.map(|end| SegmentPosition {
+            segment: end.segment,
+            offset: end.offset,
+            sequence: end.sequence,
+        }),
+    }
+}
+
+fn fresh_start() -> StartAt {
+    StartAt { sequence: Sequence(0), timestamp_ns: 0, epoch: Epoch(0), end: None }
+}
+
+fn make_directory(path: &Path) -> Result<(), PerCoreWalError> {
+    match std::fs::create_dir(path) {
+        Ok(()) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or_else(|| Path::new("."));
+            let sync = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
+            sync.map_err(|error| failed("sync the parent directory of", path, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(failed("create directory", path, error)),
+    }
+}
+
+/// Whether the directory has never held a log. One with segments and no identity is not new: recovery refuses it.
+fn is_new(inventory: &Inventory) -> bool {
+    !inventory.meta && !inventory.manifest && inventory.segments.is_empty() && inventory.runs.is_empty()
+}
+
+fn create_meta(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
+    let meta = Meta { log_id: random_log_id() }.encode();
+    assert_eq!(meta.len(), META_BYTES);
+    let temporary = FileName::Temporary(names::META).to_string();
+    let at = |operation| move |error| failed(operation, Path::new(names::META), error);
+    let file = storage.create(&temporary).map_err(at("create"))?;
+    write_all_at(file.as_ref(), &meta, 0).map_err(at("write"))?;
+    file.sync_data().map_err(at("sync"))?;
+    storage.rename(&temporary, names::META).map_err(at("rename"))?;
+    storage.sync_directory().map_err(at("sync the directory of"))
+}
+
+/// Unfinished replacements mean nothing, and are in the way of the next one.
+fn remove_temporaries(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
+    for target in [names::META, names::MANIFEST] {
+        let name = FileName::Temporary(target).to_string();
+        match storage.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &storage.path(&name), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// 128 bits that no other log has: the standard library's per-process random keys, hashed with what is unique here.
+fn random_log_id() -> LogId {
+    let half = |salt: u64| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(salt);
+        hasher.write_u32(std::process::id());
+        hasher.finish()
+    };
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&half(1).to_le_bytes());
+    id[8..].copy_from_slice(&half(2).to_le_bytes());
+    LogId(id)
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> PerCoreWalError {
+    PerCoreWalError::Io { operation, path: path.to_owned(), source }
+}

@@ -1,0 +1,293 @@
+//! What manager, flushers and checkpoints share of one open log.
+//!
+//! The cores' logs, the epoch and its bookkeeping, and the way from "an epoch is closed" to "every core has made its
+//! end of it durable": on the flushers' threads, or on the caller's in inline mode.
+
+use std::sync::Arc;
+
+use wal_format::{Barrier, CoreId, Epoch, LogId, Sequence};
+use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
+use wal_writer::{
+    CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SealedAt, Storage, WriterError,
+};
+
+use crate::epochs::EpochTracker;
+use crate::error::PerCoreWalError;
+use crate::flusher::{EndOfEpoch, Flushers};
+use crate::retention::{Pin, Pinned, Retention};
+use crate::sync::Mutex;
+use wal_writer::SegmentSupply;
+
+/// One open log. Shared, `Sync`.
+pub(crate) struct Shared {
+    pub(crate) log_id: LogId,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) supply: Arc<SegmentSupply>,
+    /// Every core with a log, those that no longer append included, ascending.
+    pub(crate) logs: Vec<Arc<CoreLog>>,
+    /// The first `active` of `logs` append.
+    pub(crate) active: usize,
+    /// Segments below these were there when the log was opened: nobody prepares them.
+    pub(crate) opened_at: Vec<wal_format::SegmentNumber>,
+    pins: Vec<Arc<EpochPin>>,
+    global: Arc<GlobalEpoch>,
+    closing: Mutex<Closing>,
+    pub(crate) tracker: EpochTracker,
+    pub(crate) checkpointed: Arc<Progress>,
+    pub(crate) retention: Arc<Retention>,
+    /// One checkpoint at a time.
+    pub(crate) checkpointing: Mutex<()>,
+    pub(crate) flushers: Option<Flushers>,
+    /// Ends of epochs that could not be written for want of space, to be tried again.
+    deferred: Mutex<Vec<(usize, EpochEnd)>>,
+    pub(crate) checkpoint_budget_bytes: usize,
+    pub(crate) clock: wal_writer::Clock,
+}
+
+/// What one close leaves for the next.
+struct Closing {
+    /// Per core, where the last closed epoch ended.
+    cuts: Vec<Sequence>,
+}
+
+/// What [`Shared`] is made of.
+pub(crate) struct SharedParts {
+    pub(crate) log_id: LogId,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) supply: Arc<SegmentSupply>,
+    pub(crate) logs: Vec<Arc<CoreLog>>,
+    pub(crate) active: usize,
+    pub(crate) opened_at: Vec<wal_format::SegmentNumber>,
+    pub(crate) global: Arc<GlobalEpoch>,
+    pub(crate) durable_epoch: Epoch,
+    pub(crate) retention: Arc<Retention>,
+    pub(crate) flushers: Option<Flushers>,
+    pub(crate) checkpoint_budget_bytes: usize,
+    pub(crate) clock: wal_writer::Clock,
+}
+
+/// An epoch that was just closed, and the cores that have an end of it to sync.
+pub(crate) struct ClosedEpoch {
+    pub(crate) epoch: Epoch,
+    pub(crate) cuts: Vec<Sequence>,
+    pub(crate) participants: Vec<usize>,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: SharedParts) -> Self {
+        let SharedParts { log_id, storage, source, supply, logs, active, opened_at, global, .. } = parts;
+        let pins: Vec<_> = logs.iter().map(|log| Arc::clone(log.pin())).collect();
+        let cuts = pins.iter().map(|pin| pin.appended()).collect();
+        let checkpoint = parts.retention.manifest().map_or(Epoch(0), |manifest| manifest.epoch);
+        Self {
+            log_id,
+            storage,
+            source,
+            supply,
+            logs,
+            active,
+            opened_at,
+            pins,
+            global,
+            closing: Mutex::new(Closing { cuts }),
+            tracker: EpochTracker::new(parts.durable_epoch),
+            checkpointed: Arc::new(Progress::new(checkpoint.0)),
+            retention: parts.retention,
+            checkpointing: Mutex::new(()),
+            flushers: parts.flushers,
+            deferred: Mutex::new(Vec::new()),
+            checkpoint_budget_bytes: parts.checkpoint_budget_bytes,
+            clock: parts.clock,
+        }
+    }
+
+    pub(crate) fn cores(&self) -> Vec<CoreId> {
+        self.logs.iter().map(|log| log.core()).collect()
+    }
+
+    pub(crate) fn active_logs(&self) -> &[Arc<CoreLog>] {
+        &self.logs[..self.active]
+    }
+
+    pub(crate) fn current_epoch(&self) -> Epoch {
+        self.global.current()
+    }
+
+    /// Closes the current epoch. With `seal`, every core with entries since the last checkpoint takes part, and its
+    /// log is cut between this epoch and the next.
+    pub(crate) fn close_epoch(&self, seal: bool) -> ClosedEpoch {
+        let mut closing = self.closing.lock();
+        if seal {
+            // Before the close: whoever drains an entry of the next epoch sees the request.
+            let next = self.global.current().next();
+            self.logs.iter().for_each(|log| log.request_seal(next));
+        }
+        let (epoch, cuts) = self.global.close(&self.pins);
+        let unsealed =
+            |index: usize| seal && self.retention.needed_from(self.logs[index].core()).sequence < cuts[index];
+        let participants: Vec<_> =
+            (0..cuts.len()).filter(|&index| cuts[index] > closing.cuts[index] || unsealed(index)).collect();
+        closing.cuts.clone_from(&cuts);
+        // Under the lock, so that the tracker learns of epochs in their order.
+        self.tracker.closed(epoch, participants.len());
+        ClosedEpoch { epoch, cuts, participants }
+    }
+
+    /// The barrier of a closed epoch.
+    pub(crate) fn barrier(&self, closed: &ClosedEpoch) -> Barrier {
+        Barrier {
+            durable_epoch: self.tracker.durable_epoch(),
+            cuts: self.cores().into_iter().zip(closed.cuts.iter().copied()).collect(),
+        }
+    }
+
+    /// Has every participant make its end of the epoch durable. With `reply`, each result is sent there as well.
+    pub(crate) fn end_epoch(
+        self: &Arc<Self>,
+        closed: &ClosedEpoch,
+        seal: bool,
+        reply: Option<&crossbeam_channel::Sender<(usize, Result<Option<SealedAt>, WriterError>)>>,
+    ) {
+        let barrier = self.barrier(closed);
+        let ends = closed.participants.iter().map(|&index| EndOfEpoch {
+            index,
+            end: EpochEnd { epoch: closed.epoch, barrier: Some(barrier.clone()), seal },
+            reply: reply.cloned(),
+        });
+        match &self.flushers {
+            Some(flushers) => ends.for_each(|end| flushers.submit(end)),
+            None => self.run_all(ends.collect()),
+        }
+    }
+
+    /// One core's end of an epoch, on this thread.
+    pub(crate) fn run_end(&self, end: EndOfEpoch) {
+        let EndOfEpoch { index, end, reply } = end;
+        let epoch = end.epoch;
+        let result = self.logs[index].end_epoch(&end);
+        match &result {
+            Ok(_) => self.tracker.core_done(epoch),
+            Err(error @ (WriterError::Poisoned { .. } | WriterError::Closed { .. })) => {
+                self.tracker.fail(error.clone());
+                self.checkpointed.fail(error.clone());
+            }
+            Err(_) => self.deferred.lock().push((index, end)),
+        }
+        if let Some(reply) = reply {
+            // Whoever asked may have given up.
+            let _ = reply.send((index, result));
+        }
+    }
+
+    /// Tries again what failed for want of space, for the cores that `mine` selects.
+    pub(crate) fn retry_deferred(&self, mine: impl Fn(usize) -> bool) {
+        let due: Vec<_> = self.deferred.lock().extract_if(.., |(index, _)| mine(*index)).collect();
+        due.into_iter().for_each(|(index, end)| self.run_end(EndOfEpoch { index, end, reply: None }));
+    }
+
+    /// Closes the epoch and asks for it to become durable. In inline mode it is, when this returns without an error.
+    pub(crate) fn advance_epoch(self: &Arc<Self>) -> Epoch {
+        if self.flushers.is_none() {
+            self.retry_deferred(|_| true);
+        }
+        let closed = self.close_epoch(false);
+        self.end_epoch(&closed, false, None);
+        closed.epoch
+    }
+
+    /// A receipt for all entries of `epoch` and below, of all cores, being durable.
+    pub(crate) fn epoch_durable(self: &Arc<Self>, epoch: Epoch) -> Receipt {
+        let driver = Arc::new(EpochDriver(Arc::clone(self)));
+        Receipt::new(Arc::clone(self.tracker.durable()), epoch.0, Some(driver))
+    }
+
+    /// A receipt for all entries of `epoch` and below being in a checkpoint.
+    pub(crate) fn checkpointed(self: &Arc<Self>, epoch: Epoch) -> Receipt {
+        Receipt::new(Arc::clone(&self.checkpointed), epoch.0, None)
+    }
+
+    /// Syncs every core that appends, in parallel.
+    pub(crate) fn sync_all(&self) -> Result<(), WriterError> {
+        if self.flushers.is_none() {
+            self.retry_deferred(|_| true);
+        }
+        let dirty: Vec<_> =
+            self.active_logs().iter().filter(|log| log.durable() < log.appended()).cloned().collect();
+        in_parallel(dirty, |log| log.sync().map(drop)).into_iter().collect()
+    }
+
+    /// The entries of all cores since the last checkpoint, merged, up to where each is durable now.
+    pub(crate) fn merged(
+        &self,
+        up_to: Option<Epoch>,
+        label: &str,
+    ) -> Result<(MergedReader, Pin), PerCoreWalError> {
+        let (from, pin) = self.retention.pin(label, &self.cores());
+        let readers = self.logs.iter().zip(from).filter_map(|(log, start)| {
+            let end = log.durable_position();
+            let end = LogPosition { segment: end.segment, offset: end.offset, sequence: end.sequence };
+            (end.sequence > start.sequence).then(|| self.range(log.core(), start, end))
+        });
+        let merged = MergedReader::new(readers.collect::<Result<_, _>>()?).up_to(up_to);
+        Ok((merged, pin))
+    }
+
+    pub(crate) fn range(
+        &self,
+        core: CoreId,
+        start: LogPosition,
+        end: LogPosition,
+    ) -> Result<PerCoreWalReader, wal_reader::ReadError> {
+        PerCoreWalReader::range(Arc::clone(&self.source), self.log_id, core, start, end)
+    }
+
+    /// The oldest segment of all cores that is still there, and who needs it.
+    pub(crate) fn why_pinned(&self) -> Result<Vec<Pinned>, PerCoreWalError> {
+        let inventory = Inventory::list(self.source.as_ref())?;
+        let oldest = self.logs.iter().filter_map(|log| {
+            let core = log.core();
+            let segment = *inventory.segments_of(core).first()?;
+            let by = self.retention.pinned_by(core, segment, log.appended())?;
+            Some(Pinned { core, segment, by })
+        });
+        Ok(oldest.collect())
+    }
+
+    fn run_all(&self, ends: Vec<EndOfEpoch>) {
+        in_parallel(ends, |end| self.run_end(end));
+    }
+}
+
+/// Closes the epoch that somebody waits for, if nobody has yet.
+struct EpochDriver(Arc<Shared>);
+
+impl Driver for EpochDriver {
+    fn wanted(&self, target: u64, may_block: bool) {
+        let shared = &self.0;
+        if shared.current_epoch().0 > target {
+            return;
+        }
+        match &shared.flushers {
+            Some(flushers) => flushers.advance_epoch(),
+            None if may_block => drop(shared.advance_epoch()),
+            None => {}
+        }
+    }
+}
+
+/// Runs `work` on every item, each on a thread of its own when there are several: they wait for the device.
+pub(crate) fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if items.len() <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}

@@ -1,0 +1,275 @@
+//! The changes of a checkpoint in memory: the last write of every key, within a budget.
+//!
+//! Records are appended to one arena, as they come; nothing is looked up. Only when the arena is full are they sorted,
+//! and of each key all but the newest dropped. That costs one comparison sort per budget-full, no hash that hostile
+//! keys could degrade and no allocation per key, and the result is in the order in which a run is written.
+
+use std::cmp::Ordering;
+
+/// Before a record's key and value: their lengths, four bytes each.
+const RECORD_HEADER_BYTES: usize = 8;
+/// In place of a value's length. No value is as long: a frame would not hold it.
+const DELETED: u32 = u32::MAX;
+/// What a record costs in the index.
+const SLOT_BYTES: usize = size_of::<Slot>();
+const ARENA_BYTES_MIN: usize = 64 * 1024;
+
+/// Puts and deletes, collected and then sorted. Once sorted it is read; [`Self::clear`] and [`Self::compact`] make it
+/// collect again.
+pub(super) struct Delta {
+    budget_bytes: usize,
+    arena: Vec<u8>,
+    /// Records in the arena.
+    records: usize,
+    /// One slot per key, ascending. Empty until sorted.
+    index: Vec<Slot>,
+    /// Bytes of the records in the index.
+    live_bytes: usize,
+}
+
+/// A record in the index.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// The first eight bytes of the key behind what all keys share: decides most comparisons without a cache miss.
+    prefix: u64,
+    /// Where the record starts.
+    at: usize,
+}
+
+impl Delta {
+    /// Nothing yet. Records and their index will take at most `budget_bytes`, or as much as a single record needs.
+    /// Address space for the arena may be reserved ahead of that; it is not touched.
+    pub(super) fn new(budget_bytes: usize) -> Self {
+        Self { budget_bytes, arena: Vec::new(), records: 0, index: Vec::new(), live_bytes: 0 }
+    }
+
+    /// What it may take.
+    pub(super) fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
+    /// Bytes that collecting this record would take.
+    pub(super) fn cost_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
+        RECORD_HEADER_BYTES + SLOT_BYTES + key.len() + value.map_or(0, <[u8]>::len)
+    }
+
+    /// Bytes taken so far, those of the index to be built included.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.arena.len() + self.records * SLOT_BYTES
+    }
+
+    /// Whether a record that costs this much can be collected.
+    pub(super) fn has_room(&self, cost_bytes: usize) -> bool {
+        self.records == 0 || self.held_bytes() + cost_bytes <= self.budget_bytes
+    }
+
+    /// Collects a write; without a value, a delete.
+    pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("keys and values fit a frame");
+        self.reserve(Self::cost_bytes(key, value) - SLOT_BYTES);
+        self.arena.extend_from_slice(&length(key).to_le_bytes());
+        self.arena.extend_from_slice(&value.map_or(DELETED, length).to_le_bytes());
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(value.unwrap_or(&[]));
+        self.records += 1;
+    }
+
+    /// Brings the records into the order of their keys and drops from the index what was overwritten.
+    pub(super) fn sort(&mut self) {
+        let mut index = std::mem::take(&mut self.index);
+        index.clear();
+        index.reserve_exact(self.records);
+        let shared = self.shared_prefix_bytes();
+        let mut at = 0;
+        while at < self.arena.len() {
+            let (key, value) = self.record(at);
+            index.push(Slot { prefix: prefix_of(&key[shared..]), at });
+            at += record_bytes(key, value);
+        }
+        let tail = |slot: &Slot| &self.key(slot.at)[shared..];
+        index.sort_unstable_by(|a, b| {
+            let by_key = a.prefix.cmp(&b.prefix).then_with(|| tail(a).cmp(tail(b)));
+            // Of one key the newest comes first, so that it is the one that stays.
+            if by_key == Ordering::Equal { b.at.cmp(&a.at) } else { by_key }
+        });
+        index.dedup_by(|next, kept| next.prefix == kept.prefix && tail(next) == tail(kept));
+        self.live_bytes = index
+            .iter()
+            .map(|slot| {
+                let (key, value) = self.record(slot.at);
+                record_bytes(key, value)
+            })
+            .sum();
+        self.index = index;
+    }
+
+    /// After [`Self::sort`]: keys.
+    pub(super) fn keys(&self) -> usize {
+        self.index.len()
+    }
+
+    /// After [`Self::sort`]: bytes of the records that count.
+    pub(super) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// After [`Self::sort`]: bytes that would be taken if only the records that count were held.
+    pub(super) fn live_cost_bytes(&self) -> usize {
+        self.live_bytes + self.index.len() * SLOT_BYTES
+    }
+
+    /// After [`Self::sort`]: gives up the room of what was overwritten.
+    pub(super) fn compact(&mut self) {
+        self.index.sort_unstable_by_key(|slot| slot.at);
+        let mut end = 0;
+        for slot in &self.index {
+            let (key, value) = self.record(slot.at);
+            let bytes = record_bytes(key, value);
+            self.arena.copy_within(slot.at..slot.at + bytes, end);
+            end += bytes;
+        }
+        self.arena.truncate(end);
+        self.records = self.index.len();
+        self.index.clear();
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.arena.clear();
+        self.index.clear();
+        self.records = 0;
+        self.live_bytes = 0;
+    }
+
+    /// After [`Self::sort`]: keys ascending, each with its last value, or `None` if it was deleted.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.index.iter().map(|slot| self.record(slot.at))
+    }
+
+    /// Grows by doubling, but not beyond the budget as doubling would.
+    fn reserve(&mut self, bytes: usize) {
+        let needed = self.arena.len() + bytes;
+        if needed > self.arena.capacity() {
+            let doubled = (2 * self.arena.capacity()).max(ARENA_BYTES_MIN).min(self.budget_bytes);
+            self.arena.reserve_exact(doubled.max(needed) - self.arena.len());
+        }
+    }
+
+    /// How many bytes all keys begin with alike.
+    fn shared_prefix_bytes(&self) -> usize {
+        if self.records == 0 {
+            return 0;
+        }
+        let (mut shared, _) = self.record(0);
+        let mut at = 0;
+        while at < self.arena.len() {
+            let (key, value) = self.record(at);
+            if !key.starts_with(shared) {
+                let common = shared.iter().zip(key).take_while(|(a, b)| a == b).count();
+                shared = &shared[..common];
+            }
+            at += record_bytes(key, value);
+        }
+        shared.len()
+    }
+
+    #[inline]
+    fn record(&self, at: usize) -> (&[u8], Option<&[u8]>) {
+        let (key_bytes, value_bytes) = (self.length(at), self.length(at + 4));
+        let key_at = at + RECORD_HEADER_BYTES;
+        let value_at = key_at + key_bytes as usize;
+        let value = (value_bytes != DELETED).then(|| &self.arena[value_at..value_at + value_bytes as usize]);
+        (&self.arena[key_at..value_at], value)
+    }
+
+    #[inline]
+    fn key(&self, at: usize) -> &[u8] {
+        let key_at = at + RECORD_HEADER_BYTES;
+        &self.arena[key_at..key_at + self.length(at) as usize]
+    }
+
+    #[inline]
+    fn length(&self, at: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.arena[at..at + 4]);
+        u32::from_le_bytes(bytes)
+    }
+}
+
+fn record_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
+    RECORD_HEADER_BYTES + key.len() + value.map_or(0, <[u8]>::len)
+}
+
+/// Orders as the key does, as far as eight bytes go.
+fn prefix_of(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let count = key.len().min(8);
+    bytes[..count].copy_from_slice(&key[..count]);
+    u64::from_le_bytes(bytes).swap_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(writes: &[(&[u8], Option<&[u8]>)], expected: &[(&[u8], Option<&[u8]>)]) {
+        let mut delta = Delta::new(1 << 20);
+        writes.iter().for_each(|(key, value)| delta.push(key, *value));
+        delta.sort();
+        assert_eq!(delta.iter().collect::<Vec<_>>(), expected);
+        delta.compact();
+        delta.sort();
+        assert_eq!(delta.iter().collect::<Vec<_>>(), expected, "after compaction");
+        assert_eq!(delta.held_bytes(), delta.live_cost_bytes(), "compaction left garbage");
+    }
+
+    #[test]
+    fn the_last_write_of_a_key_wins() {
+        check(&[], &[]);
+        check(&[(b"b", Some(b"1")), (b"a", Some(b"")), (b"b", None)], &[(b"a", Some(b"")), (b"b", None)]);
+        check(&[(b"b", None), (b"b", Some(b"2")), (b"b", Some(b"33"))], &[(b"b", Some(b"33"))]);
+    }
+
+    #[test]
+    fn keys_that_differ_only_behind_the_prefix_or_in_trailing_zeros_stay_apart_and_in_order() {
+        let keys: [&[u8]; 9] = [
+            b"",
+            b"\0",
+            b"\0\0",
+            b"\0\0\0\0\0\0\0\0",
+            b"\0\0\0\0\0\0\0\0\0",
+            b"ab",
+            b"ab\0",
+            b"ab\0\0\0\0\0\0zz",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ];
+        let sorted: Vec<(&[u8], Option<&[u8]>)> = keys.iter().map(|key| (*key, Some(*key))).collect();
+        let mut reversed = sorted.clone();
+        reversed.reverse();
+        check(&reversed, &sorted);
+        // The same behind bytes that all keys share.
+        let longer: Vec<Vec<u8>> = keys.iter().map(|key| [b"user:00", *key].concat()).collect();
+        let sorted: Vec<(&[u8], Option<&[u8]>)> = longer.iter().map(|key| (key.as_slice(), None)).collect();
+        let mut reversed = sorted.clone();
+        reversed.reverse();
+        check(&reversed, &sorted);
+    }
+
+    #[test]
+    fn there_is_room_up_to_the_budget_and_always_for_one_record() {
+        let mut delta = Delta::new(1000);
+        let cost = Delta::cost_bytes(b"key", Some(&[0; 5000]));
+        assert!(delta.has_room(cost));
+        delta.push(b"key", Some(&[0; 5000]));
+        assert!(!delta.has_room(Delta::cost_bytes(b"", None)));
+        delta.clear();
+        let mut pushed = 0;
+        while delta.has_room(Delta::cost_bytes(b"key", Some(b"value"))) {
+            delta.push(b"key", Some(b"value"));
+            pushed += 1;
+            assert!(delta.held_bytes() <= 1000);
+        }
+        assert_eq!(pushed, 1000 / (8 + 16 + 8));
+    }
+}
