@@ -15,28 +15,31 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use wal_format::CoreId;
+use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
+use wal_format::{CoreId, Epoch};
 use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedAt, WriterError};
 
 use crate::error::PerCoreWalError;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, Mutex, spawn};
 
+/// What became of one core's end of an epoch, by index of its log.
+pub(crate) type EndResult = (usize, Result<Option<SealedAt>, WriterError>);
+
 /// One core's end of a closed epoch, to be made durable.
 pub(crate) struct EndOfEpoch {
     /// Index of the core's log.
     pub(crate) index: usize,
     pub(crate) end: EpochEnd,
-    pub(crate) reply: Option<Sender<(usize, Result<Option<SealedAt>, WriterError>)>>,
+    pub(crate) reply: Option<Sender<EndResult>>,
 }
 
 enum Task {
     /// The log of this index has work.
     Look(usize),
     End(EndOfEpoch),
-    /// Somebody waits for the current epoch.
-    AdvanceEpoch,
+    /// Somebody waits for this epoch, which may still be open.
+    CloseEpoch(Epoch),
     Stop,
 }
 
@@ -114,9 +117,9 @@ impl Flushers {
         let _ = inbox.send(Task::End(end));
     }
 
-    /// Closes the current epoch, soon.
-    pub(crate) fn advance_epoch(&self) {
-        let _ = self.inboxes[0].send(Task::AdvanceEpoch);
+    /// Closes `epoch`, soon, if it is still open.
+    pub(crate) fn close_epoch(&self, epoch: Epoch) {
+        let _ = self.inboxes[0].send(Task::CloseEpoch(epoch));
     }
 
     /// Stops and joins all threads; the flushers sync their cores a last time.
@@ -156,18 +159,29 @@ struct Loop {
 
 impl Loop {
     fn run(self) {
+        let ticks = tick(self.memory_time_max);
         loop {
-            match self.inbox.recv_timeout(self.memory_time_max) {
-                Ok(Task::Look(index)) => self.look(index),
-                Ok(Task::End(end)) => self.end(end),
-                Ok(Task::AdvanceEpoch) => {
-                    self.shared.advance_epoch();
-                }
-                Err(RecvTimeoutError::Timeout) => self.tick(),
-                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            select! {
+                recv(self.inbox) -> task => match task {
+                    Ok(Task::Look(index)) => self.look(index),
+                    Ok(Task::End(end)) => self.end(end),
+                    Ok(Task::CloseEpoch(epoch)) => self.close(epoch),
+                    Ok(Task::Stop) | Err(_) => break,
+                },
+                recv(ticks) -> _ => self.tick(),
             }
         }
-        self.mine().for_each(|log| drop(log.sync()));
+        for log in self.mine() {
+            // Whoever waits gets to see the failure, or that the log is closed.
+            let _ = log.sync();
+        }
+    }
+
+    fn close(&self, epoch: Epoch) {
+        // Several may have waited for it.
+        if self.shared.current_epoch() <= epoch {
+            self.shared.advance_epoch();
+        }
     }
 
     fn mine(&self) -> impl Iterator<Item = &Arc<CoreLog>> {
@@ -193,7 +207,7 @@ impl Loop {
         self.shared.flushers.as_ref().inspect(|flushers| flushers.request_segment(&self.shared, &log));
     }
 
-    /// Nothing was asked for a while: what is in memory only goes to files, what failed for want of space is tried
+    /// From time to time: what is in memory only goes to files, what failed for want of space is tried
     /// again.
     fn tick(&self) {
         self.shared.retry_deferred(|index| index % self.count == self.number);

@@ -17,8 +17,8 @@ use crate::shared::Shared;
 ///
 /// Real users take the writers out ([`PerCoreWalManager::take_writer`]) and move each to its core's thread; the manager
 /// stays elsewhere and never stops them. `Send`; what other threads need is in a [`LogHandle`]. Dropping it syncs
-/// every core a last time and closes the log: later appends fail with `Closed`. The directory stays locked until the
-/// last writer is dropped too.
+/// every core a last time and closes the log: later appends fail with `Closed`. The directory stays locked until
+/// the last writer, [`LogHandle`] and `CheckpointCoordinator` are dropped too: each of them could still write.
 pub struct PerCoreWalManager {
     handle: LogHandle,
     writers: Vec<Option<CoreWalWriter>>,

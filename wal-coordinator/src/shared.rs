@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use wal_format::{Barrier, CoreId, Epoch, LogId, Sequence};
+use crossbeam_channel::Sender;
+use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
 use wal_writer::{
     CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SealedAt, Storage, WriterError,
@@ -13,10 +14,9 @@ use wal_writer::{
 
 use crate::epochs::EpochTracker;
 use crate::error::PerCoreWalError;
-use crate::flusher::{EndOfEpoch, Flushers};
+use crate::flusher::{EndOfEpoch, EndResult, Flushers};
 use crate::retention::{Pin, Pinned, Retention};
 use crate::sync::Mutex;
-use wal_writer::SegmentSupply;
 
 /// One open log. Shared, `Sync`.
 pub(crate) struct Shared {
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     /// The first `active` of `logs` append.
     pub(crate) active: usize,
     /// Segments below these were there when the log was opened: nobody prepares them.
-    pub(crate) opened_at: Vec<wal_format::SegmentNumber>,
+    pub(crate) opened_at: Vec<SegmentNumber>,
     pins: Vec<Arc<EpochPin>>,
     global: Arc<GlobalEpoch>,
     closing: Mutex<Closing>,
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     /// Ends of epochs that could not be written for want of space, to be tried again.
     deferred: Mutex<Vec<(usize, EpochEnd)>>,
     pub(crate) checkpoint_budget_bytes: usize,
-    pub(crate) clock: wal_writer::Clock,
+    pub(crate) clock: Clock,
 }
 
 /// What one close leaves for the next.
@@ -59,13 +59,13 @@ pub(crate) struct SharedParts {
     pub(crate) supply: Arc<SegmentSupply>,
     pub(crate) logs: Vec<Arc<CoreLog>>,
     pub(crate) active: usize,
-    pub(crate) opened_at: Vec<wal_format::SegmentNumber>,
+    pub(crate) opened_at: Vec<SegmentNumber>,
     pub(crate) global: Arc<GlobalEpoch>,
     pub(crate) durable_epoch: Epoch,
     pub(crate) retention: Arc<Retention>,
     pub(crate) flushers: Option<Flushers>,
     pub(crate) checkpoint_budget_bytes: usize,
-    pub(crate) clock: wal_writer::Clock,
+    pub(crate) clock: Clock,
 }
 
 /// An epoch that was just closed, and the cores that have an end of it to sync.
@@ -148,12 +148,17 @@ impl Shared {
         self: &Arc<Self>,
         closed: &ClosedEpoch,
         seal: bool,
-        reply: Option<&crossbeam_channel::Sender<(usize, Result<Option<SealedAt>, WriterError>)>>,
+        reply: Option<&Sender<EndResult>>,
     ) {
         let barrier = self.barrier(closed);
         let ends = closed.participants.iter().map(|&index| EndOfEpoch {
             index,
-            end: EpochEnd { epoch: closed.epoch, barrier: Some(barrier.clone()), seal },
+            // A core that does not append is sealed as it stands, without any I/O.
+            end: EpochEnd {
+                epoch: closed.epoch,
+                barrier: (index < self.active).then(|| barrier.clone()),
+                seal,
+            },
             reply: reply.cloned(),
         });
         match &self.flushers {
@@ -270,7 +275,7 @@ impl Driver for EpochDriver {
             return;
         }
         match &shared.flushers {
-            Some(flushers) => flushers.advance_epoch(),
+            Some(flushers) => flushers.close_epoch(Epoch(target)),
             None if may_block => drop(shared.advance_epoch()),
             None => {}
         }

@@ -79,6 +79,10 @@ impl<'a> Attempt<'a> {
         while inputs.len() > self.inputs_max {
             let mut merged = Vec::new();
             for (index, chunk) in inputs.chunks(self.inputs_max).enumerate() {
+                if let [only] = chunk {
+                    merged.push(*only);
+                    continue;
+                }
                 let keep_tombstones = keep_tombstones || index > 0;
                 merged.extend(self.write_run(chunk, None, keep_tombstones)?);
                 self.discard(chunk);

@@ -37,8 +37,7 @@ struct Slot {
 }
 
 impl Delta {
-    /// Nothing yet. Records and their index will take at most `budget_bytes`, or as much as a single record needs.
-    /// Address space for the arena may be reserved ahead of that; it is not touched.
+    /// Nothing yet. Will allocate at most `budget_bytes`, or as much as a single record needs.
     pub(super) fn new(budget_bytes: usize) -> Self {
         Self { budget_bytes, arena: Vec::new(), records: 0, index: Vec::new(), live_bytes: 0 }
     }
@@ -72,13 +71,15 @@ impl Delta {
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value.unwrap_or(&[]));
         self.records += 1;
+        let within = self.records == 1 || self.held_bytes() <= self.budget_bytes;
+        assert!(within, "{} bytes collected, the budget is {}", self.held_bytes(), self.budget_bytes);
     }
 
     /// Brings the records into the order of their keys and drops from the index what was overwritten.
     pub(super) fn sort(&mut self) {
-        let mut index = std::mem::take(&mut self.index);
-        index.clear();
-        index.reserve_exact(self.records);
+        // What the arena has not used makes room for the index.
+        self.arena.shrink_to_fit();
+        let mut index = Vec::with_capacity(self.records);
         let shared = self.shared_prefix_bytes();
         let mut at = 0;
         while at < self.arena.len() {
@@ -130,13 +131,13 @@ impl Delta {
         }
         self.arena.truncate(end);
         self.records = self.index.len();
-        self.index.clear();
+        self.index = Vec::new();
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.arena.clear();
-        self.index.clear();
+        self.index = Vec::new();
         self.records = 0;
         self.live_bytes = 0;
     }
@@ -254,6 +255,26 @@ mod tests {
         let mut reversed = sorted.clone();
         reversed.reverse();
         check(&reversed, &sorted);
+    }
+
+    #[test]
+    fn memory_stays_within_the_budget_whatever_the_sizes_of_keys_and_values() {
+        let mut delta = Delta::new(100_000);
+        let allocated = |delta: &Delta| delta.arena.capacity() + delta.index.capacity() * SLOT_BYTES;
+        // A few large values first, so that the arena is at its largest when the many small ones need an index.
+        for value_bytes in [20_000, 0, 1, 700, 0] {
+            let value = vec![7; value_bytes];
+            let mut number = 0_u32;
+            while delta.has_room(Delta::cost_bytes(&number.to_le_bytes(), Some(&value))) {
+                delta.push(&number.to_le_bytes(), Some(&value));
+                assert!(allocated(&delta) <= 100_000, "collecting: {} bytes", allocated(&delta));
+                number += 1;
+            }
+            delta.sort();
+            assert!(allocated(&delta) <= 100_000, "sorted: {} bytes", allocated(&delta));
+            assert_eq!(delta.keys(), number as usize);
+            delta.clear();
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wal_format::{FileName, Manifest, OperationRef};
+use wal_format::{FileName, Manifest, OperationRef, RunMeta};
 use wal_reader::{ReadError, Source};
 use wal_writer::storage::Storage;
 
@@ -92,11 +92,7 @@ impl RunStore {
 }
 
 /// Merges as planned. `delta`, if it has any keys, counts as the newest run.
-fn merge(
-    attempt: &mut Attempt<'_>,
-    runs: &[wal_format::RunMeta],
-    delta: Delta,
-) -> Result<Vec<wal_format::RunMeta>, StoreError> {
+fn merge(attempt: &mut Attempt<'_>, runs: &[RunMeta], delta: Delta) -> Result<Vec<RunMeta>, StoreError> {
     let newest = (delta.keys() > 0).then_some(&delta);
     let lengths = runs.iter().map(|run| run.length);
     let groups = tiers::plan(lengths.chain(newest.map(|delta| delta.live_bytes() as u64)));

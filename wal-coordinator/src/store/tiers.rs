@@ -3,7 +3,7 @@
 //! A run is of tier t if its length is at least 4^t units. Only adjacent runs merge, since later ones win over earlier
 //! ones. Three rules, applied as if the runs had come one after the other, each merge as long as its parts together:
 //!
-//! 1. a run takes in all newer-than-it-should-be small ones: those directly before it that are of a lower tier;
+//! 1. a run takes in those directly before it that are of a lower tier;
 //! 2. four runs of one tier merge, which makes one of a higher tier, unless keys repeat;
 //! 3. if all the others together are three times as long as the oldest run, all merge.
 //!
@@ -96,7 +96,7 @@ mod tests {
         check(&[MIB, MIB, MIB], &[0..1, 1..2, 2..3]);
         check(&[MIB, 3 * MIB], &[0..2]);
         // Many new runs of one delta.
-        check(&[64 * MIB; 9], &[0..4, 4..5, 5..6, 6..7, 7..8, 8..9]);
+        check(&[64 * MIB; 9], &[0..4, 4..8, 8..9]);
         check(&[0; 3], &[0..3]);
     }
 
@@ -116,14 +116,16 @@ mod tests {
 
     #[test]
     fn runs_and_write_cost_stay_logarithmic_for_equal_growing_shrinking_and_mixed_deltas() {
-        let deltas: [(&str, fn(u64) -> u64); 5] = [
-            ("equal", |_| MIB),
-            ("growing", |index| (index + 1) * 10_000),
-            ("shrinking", |index| (10_001 - index) * 10_000),
-            ("alternating", |index| if index % 2 == 0 { 5000 } else { 8 * MIB }),
-            ("mixed", |index| 5000 << ((index * 7919) % 13)),
-        ];
-        for (name, length) in deltas {
+        let shapes = ["equal", "growing", "shrinking", "alternating", "mixed"];
+        for name in shapes {
+            let length = |index: u64| match name {
+                "equal" => MIB,
+                "growing" => (index + 1) * 10_000,
+                "shrinking" => (10_001 - index) * 10_000,
+                "alternating" if index.is_multiple_of(2) => 5000,
+                "alternating" => 8 * MIB,
+                _ => 5000 << ((index * 7919) % 13),
+            };
             let total: u64 = (0..10_000).map(length).sum();
             let (runs_max, written) = simulate((0..10_000).map(length));
             let tiers = u64::from(tier(total)) + 1;
