@@ -9,7 +9,8 @@ use crossbeam_channel::Sender;
 use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
 use wal_writer::{
-    CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SealedAt, Storage, WriterError,
+    Clock, CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SegmentSupply, Storage,
+    WriterError,
 };
 
 use crate::epochs::EpochTracker;
