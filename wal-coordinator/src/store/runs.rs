@@ -22,6 +22,7 @@ use super::{Changes, CheckpointCut, CheckpointStore, StoreError, StoredState, ti
 
 /// Keeps the state in sorted runs beside the log. Costs O(log n) writes a byte, keeps O(log n) runs, and takes at
 /// most about four times the space of the oldest run plus one delta.
+#[derive(Clone)]
 pub struct RunStore {
     storage: Arc<dyn Storage>,
     source: Arc<dyn Source>,
