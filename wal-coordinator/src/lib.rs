@@ -33,6 +33,7 @@
 //! # assert!(matches!(merged[0].operation, WalOperation::Put { .. }));
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod checkpoint;
 mod config;
