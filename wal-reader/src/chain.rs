@@ -20,6 +20,17 @@ pub struct Link {
     pub end: Option<u64>,
 }
 
+/// A file above the last link of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// The segment that its name says.
+    pub segment: SegmentNumber,
+    /// What its header block says.
+    pub state: SegmentState,
+    /// Where it ends for good, if a header above it says so.
+    pub end: Option<u64>,
+}
+
 /// A core's log as its segment headers describe it. Frames have not been looked at.
 #[derive(Clone, Debug)]
 pub struct Chain {
@@ -29,7 +40,7 @@ pub struct Chain {
     /// The segments from there, ascending, each linked to the one before.
     pub links: Vec<Link>,
     /// All files above the last link, ascending. A file in use stands here if a file below it cannot be read.
-    pub above: Vec<(SegmentNumber, SegmentState)>,
+    pub above: Vec<Above>,
     /// Files that the chain jumps over: given up after a failed sync.
     pub superseded: Vec<SegmentNumber>,
     /// Files below the checkpoint's position: no longer needed.
@@ -120,6 +131,9 @@ fn link(
     let mut proofs = Vec::new();
     let mut links = Vec::new();
     let mut ceiling = None;
+    // Of chains that break off: the ends of their segments, and the stretches that they reach over.
+    let mut ends = BTreeMap::new();
+    let mut spanned = Vec::new();
     // Ends: each turn lowers the ceiling.
     while let Some(top) = top_below(&states, ceiling) {
         match follow(&states, top, start) {
@@ -128,7 +142,10 @@ fn link(
                 break;
             }
             Err(broken) => {
-                let Broken { at, named_by } = broken;
+                let Broken { at, end, named_by, links } = broken;
+                spanned.push((at, top.segment));
+                ends.extend(links.iter().map(|link| (link.header.segment, link.end)));
+                ends.insert(at, Some(end));
                 states.entry(at).or_insert_with(|| {
                     // A header links only to a segment whose name was durable first (write-ordering rule 2).
                     let reach = Reach::Place(at, 1);
@@ -150,14 +167,22 @@ fn link(
             reach: Reach::Sequence(header.first_sequence),
             witness: Witness::Header { segment: header.segment },
         });
+        ends.extend(links.iter().map(|link| (link.header.segment, link.end)));
         links.clear();
     }
     proofs.extend(states.values().filter_map(SegmentState::header).filter_map(proof_of));
     let last = links.last().map(|link| link.header.segment);
     let begin = begin(start, links.first(), &states);
     let in_chain = |segment| links.iter().any(|link: &Link| link.header.segment == segment);
-    let superseded = states.keys().copied().filter(|at| Some(*at) < last && !in_chain(*at)).collect();
-    let above = states.into_iter().filter(|(segment, _)| Some(*segment) > last).collect();
+    let is_jumped_over = |at: SegmentNumber| {
+        let in_broken = spanned.iter().any(|(low, high)| *low < at && at < *high) && !ends.contains_key(&at);
+        in_broken || (Some(at) < last && !in_chain(at))
+    };
+    let superseded = states.keys().copied().filter(|at| is_jumped_over(*at)).collect();
+    let above = states.into_iter().filter(|(at, _)| Some(*at) > last && !is_jumped_over(*at));
+    let above = above
+        .map(|(segment, state)| Above { segment, state, end: ends.get(&segment).copied().flatten() })
+        .collect();
     Chain { begin, links, above, superseded, obsolete, proofs }
 }
 
@@ -172,7 +197,11 @@ fn top_below(
 /// A link to a segment that is not there or has no header.
 struct Broken {
     at: SegmentNumber,
+    /// Where that segment ends for good.
+    end: u64,
     named_by: SegmentNumber,
+    /// The links above it, descending.
+    links: Vec<Link>,
 }
 
 /// The links from `top` down to the beginning, descending.
@@ -193,7 +222,9 @@ fn follow(
             Some(header) => *header,
             // Nothing of it is needed: it may have been named before it was made.
             None if start.is_some_and(|start| start.place() == (at, previous.end)) => break,
-            None => return Err(Broken { at, named_by: header.segment }),
+            None => {
+                return Err(Broken { at, end: previous.end, named_by: header.segment, links });
+            }
         };
         links.push(Link { header, end: Some(previous.end) });
     }

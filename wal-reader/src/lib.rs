@@ -28,7 +28,7 @@ mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use chain::{Chain, Link};
+pub use chain::{Above, Chain, Link};
 pub use checkpoint::CheckpointReader;
 pub use error::{Defect, ReadError};
 pub use evidence::{Evidence, Reach, Witness};

@@ -11,7 +11,7 @@ use wal_format::{
     SegmentNumber, SegmentSeed, Sequence, Verdict,
 };
 
-use crate::chain::Chain;
+use crate::chain::{Above, Chain};
 use crate::error::{Defect, ReadError};
 use crate::evidence::{Evidence, Reach, Witness};
 use crate::frames::{Depth, FrameReader, Order, Step, StopReason, out_of_order};
@@ -77,6 +77,8 @@ pub struct EpochStart {
     pub epoch: Epoch,
     /// Where it stands.
     pub position: LogPosition,
+    /// It is a frame of entries, not a barrier.
+    pub has_entries: bool,
     /// Epoch and timestamp of what stands before.
     pub before: Order,
 }
@@ -208,8 +210,7 @@ impl CoreScan {
         }
     }
 
-    /// The stretches and the order up to the first frame of an epoch above `epoch` (`None`: above nothing): where a
-    /// log that is cut at an epoch ends.
+    /// The first frame of an epoch above `epoch` (`None`: of any): where a log that is cut at an epoch ends.
     #[must_use]
     pub fn cut_above(&self, epoch: Option<Epoch>) -> Option<&EpochStart> {
         self.epoch_starts.iter().find(|start| epoch.is_none_or(|epoch| start.epoch > epoch))
@@ -232,7 +233,7 @@ struct Scanner<'a> {
     log_id: LogId,
     salvage: bool,
     pieces: Vec<Piece>,
-    states: Vec<(SegmentNumber, SegmentState)>,
+    above: Vec<Above>,
     /// Whether everything so far could be read.
     reading: bool,
     /// In salvage: where and why reading stopped last.
@@ -257,11 +258,11 @@ impl<'a> Scanner<'a> {
             from: if link.header.segment == from.segment { from.offset } else { header_block },
             end: link.end,
         };
-        let of_file = |(segment, state): &(SegmentNumber, SegmentState)| Piece {
-            segment: *segment,
-            header: state.header().copied(),
+        let of_file = |above: &Above| Piece {
+            segment: above.segment,
+            header: above.state.header().copied(),
             from: header_block,
-            end: None,
+            end: above.end,
         };
         let links = chain.links.len();
         let pieces: Vec<_> = chain.links.iter().map(of_link).chain(chain.above.iter().map(of_file)).collect();
@@ -309,7 +310,7 @@ impl<'a> Scanner<'a> {
             log_id,
             salvage: options.salvage,
             pieces,
-            states: chain.above,
+            above: chain.above,
             reading: links > 0,
             stopped: None,
             buffer: Vec::new(),
@@ -477,8 +478,8 @@ impl<'a> Scanner<'a> {
 
     /// If the first file above the chain has a damaged header block, that is what the log ends with.
     fn reason_at_unreadable_header(&self) -> StopReason {
-        match self.states.first() {
-            Some((segment, SegmentState::Damaged(error))) => {
+        match self.above.first() {
+            Some(Above { segment, state: SegmentState::Damaged(error), .. }) => {
                 StopReason::Successor { segment: *segment, damage: Damage::Content(error.clone()) }
             }
             _ => StopReason::Nothing,
@@ -486,7 +487,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn note_state(&mut self, segment: SegmentNumber, hits: bool) {
-        let state = self.states.iter().find(|(number, _)| *number == segment).map(|(_, state)| state);
+        let state = self.above.iter().find(|above| above.segment == segment).map(|above| &above.state);
         match state {
             Some(SegmentState::Prepared(_)) if !hits => self.found.prepared.push(segment),
             Some(SegmentState::Prepared(_) | SegmentState::Damaged(_)) => {
@@ -539,7 +540,8 @@ impl CoreScan {
         let counts = matches!(header.kind, FrameKind::Data | FrameKind::Barrier);
         let is_new = self.epoch_starts.last().is_none_or(|last| header.epoch > last.epoch);
         if counts && is_new {
-            self.epoch_starts.push(EpochStart { epoch: header.epoch, position, before });
+            let has_entries = header.kind == FrameKind::Data;
+            self.epoch_starts.push(EpochStart { epoch: header.epoch, position, has_entries, before });
         }
     }
 }
@@ -547,11 +549,11 @@ impl CoreScan {
 /// The sequence number with which a log goes on whose beginning is in no file, not even in a damaged one.
 fn begins_later(chain: &Chain, options: &ScanOptions<'_>) -> Option<Sequence> {
     let is_gone = options.start.is_none() && chain.links.is_empty();
-    let lowest = chain.above.first().filter(|_| is_gone).map(|(_, state)| state)?;
+    let lowest = chain.above.first().filter(|_| is_gone).map(|above| &above.state)?;
     if !matches!(lowest, SegmentState::Absent | SegmentState::InUse(_)) {
         return None;
     }
-    let first = chain.above.iter().find_map(|(_, state)| state.header())?;
+    let first = chain.above.iter().find_map(|above| above.state.header())?;
     (first.first_sequence > Sequence(0)).then_some(first.first_sequence)
 }
 

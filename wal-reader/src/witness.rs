@@ -16,6 +16,8 @@ use crate::scan::FoundBarrier;
 pub struct Witnesses {
     /// Per epoch and core: the cut, and whose log says so.
     cuts: BTreeMap<Epoch, BTreeMap<CoreId, (Sequence, CoreId)>>,
+    /// The same, of the barriers that an opening wrote.
+    decisions: BTreeMap<Epoch, BTreeMap<CoreId, (Sequence, CoreId)>>,
     /// All epochs up to this one are recorded as durable on every core.
     durable: Option<Epoch>,
 }
@@ -24,16 +26,31 @@ impl Witnesses {
     /// Collects barriers, and the epoch of the checkpoint's manifest if there is one.
     #[must_use]
     pub fn new<'a>(barriers: impl IntoIterator<Item = &'a FoundBarrier>, checkpoint: Option<Epoch>) -> Self {
-        let mut witnesses = Self { cuts: BTreeMap::new(), durable: checkpoint };
+        let mut witnesses = Self { durable: checkpoint, ..Self::default() };
         for found in barriers {
             witnesses.durable = witnesses.durable.max(Some(found.barrier.durable_epoch));
-            let cuts = witnesses.cuts.entry(found.epoch).or_default();
+            let is_decision = found.barrier.durable_epoch >= found.epoch;
             for (core, cut) in &found.barrier.cuts {
-                lower(cuts, *core, (*cut, found.core));
+                let cut = (*cut, found.core);
+                lower(witnesses.cuts.entry(found.epoch).or_default(), *core, cut);
+                if is_decision {
+                    lower(witnesses.decisions.entry(found.epoch).or_default(), *core, cut);
+                }
             }
         }
         witnesses.settle();
         witnesses
+    }
+
+    /// Whether an opening has decided that entries of this epoch at this sequence number are not part of the log.
+    ///
+    /// Whoever opens a log closes all epochs before its own with a barrier that names them durable at once; no other
+    /// barrier does. If that opening was interrupted, only some cores' headers record where their logs end. The barrier
+    /// speaks for the rest, so that recovery after recovery comes to the same.
+    #[must_use]
+    pub fn is_dropped(&self, core: CoreId, epoch: Epoch, sequence: Sequence) -> bool {
+        let later = self.decisions.range(epoch..).filter_map(|(_, cuts)| cuts.get(&core));
+        later.map(|(cut, _)| *cut).any(|cut| cut <= sequence)
     }
 
     /// The last epoch that any barrier, or the checkpoint, records as durable on every core.

@@ -110,7 +110,11 @@ fn plan_core(scan: CoreScan, witnesses: &Witnesses, limit: Option<Option<Epoch>>
     if ending.verdict().is_error() {
         gaps.push(Gap { from: scan.end, to: None, reason: ending.reason.to_string() });
     }
-    let (end, order) = match limit.and_then(|epoch| scan.cut_above(epoch)) {
+    let dropped = scan.epoch_starts.iter().find(|start| {
+        start.has_entries && witnesses.is_dropped(scan.core, start.epoch, start.position.sequence)
+    });
+    let above = limit.and_then(|epoch| scan.cut_above(epoch));
+    let (end, order) = match dropped.into_iter().chain(above).min_by_key(|start| start.position) {
         Some(start) => (start.position, start.before),
         None => (scan.end, scan.order),
     };

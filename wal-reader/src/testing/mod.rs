@@ -1,6 +1,8 @@
 //! Logs built frame by frame in memory, with the encoders of `wal-format` and nothing else: for tests of whatever
 //! reads a log, including logs that no writer would write.
 
+mod faults;
+
 use std::collections::BTreeMap;
 
 use wal_format::checksum::{crc, extend};
@@ -15,6 +17,8 @@ use wal_format::{
 use crate::position::LogPosition;
 use crate::segment::segment_name;
 use crate::source::MemorySource;
+
+pub use faults::{Faults, FaultySource};
 
 /// Lays out the files of a log. Every append is one frame, unless [`LogBuilder::batch`] is used.
 pub struct LogBuilder {
@@ -67,6 +71,12 @@ impl LogBuilder {
     /// The timestamp of the next append; every append adds 10 to it.
     pub fn set_clock(&mut self, clock: u64) {
         self.clock = clock;
+    }
+
+    /// The timestamp of the next append.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
     }
 
     /// The open end of a core's log; begins segment 0 if there is none.
