@@ -40,6 +40,7 @@ mod config;
 mod epochs;
 mod error;
 mod flusher;
+mod handle;
 mod locked;
 mod manager;
 mod open;
@@ -51,7 +52,8 @@ mod sync;
 pub use checkpoint::{CheckpointCoordinator, CheckpointReport};
 pub use config::{FlushMode, PerCoreWalConfig};
 pub use error::{CheckpointFailure, PerCoreWalError};
-pub use manager::{CoreSequence, LogHandle, MergedEntries, PerCoreWalManager, WalStats};
+pub use handle::{CoreSequence, LogHandle, MergedEntries, WalStats};
+pub use manager::PerCoreWalManager;
 pub use retention::{Pinned, PinnedBy};
 pub use wal_format::{
     CoreId, EntryRef, Epoch, LogId, Offsets, OperationRef, OrderKey, PerCoreWalEntry, Sequence, WalOperation,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use wal_format::limits::META_BYTES;
-use wal_format::{Barrier, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
+use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
 use wal_reader::Inventory;
 use wal_recovery::{CoreResume, PerCoreRecoveryManager, RecoveryError, RecoveryReport, ResumePoints};
 use wal_writer::storage::write_all_at;
@@ -23,7 +23,6 @@ use crate::config::PerCoreWalConfig;
 use crate::error::PerCoreWalError;
 use crate::flusher::{Flushers, Wake};
 use crate::locked::LockedStorage;
-use crate::manager::needs_every_core;
 use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts, in_parallel};
 
@@ -163,6 +162,15 @@ fn recycle_prepared(supply: &SegmentSupply, resume: &ResumePoints) {
         // What cannot be recycled is empty, and in nobody's way.
         let _ = supply.recycle(core.core, &core.prepared);
     }
+}
+
+/// Every core that needs a log, ascending: those that append come first.
+fn needs_every_core(resume: &ResumePoints, cores: usize) -> Vec<CoreId> {
+    let active = (0..cores).filter_map(|core| u16::try_from(core).ok().map(CoreId));
+    let mut all: Vec<_> = active.chain(resume.cores.iter().map(|core| core.core)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn start_at(core: &CoreResume) -> StartAt {

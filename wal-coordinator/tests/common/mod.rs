@@ -12,15 +12,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use wal_coordinator::{
-    CoreId, DirectoryStorage, EntryRef, OperationRef, PerCoreWalConfig, PerCoreWalEntry, Replay, Scope, Storage,
-    StorageFile,
+    CoreId, DirectoryStorage, EntryRef, OperationRef, PerCoreWalConfig, PerCoreWalEntry, Replay, Scope,
+    Storage, StorageFile,
 };
 use wal_format::{FileName, Found, FrameHeader, LogId, Meta, SegmentNumber, SegmentSeed};
 use wal_reader::{Directory, Inventory, Source, SourceFile};
 use wal_recovery::{BoxError, PerCoreRecoveryManager, Recovered, RecoveryError};
 
 /// Small segments and rings, so that everything happens often; no threads.
-pub fn config(path: &Path, cores: usize) -> PerCoreWalConfig {
+pub(crate) fn config(path: &Path, cores: usize) -> PerCoreWalConfig {
     let mut config = PerCoreWalConfig::new(path, cores).inline();
     config.log.segment_bytes = 64 * 1024;
     config.log.ring_bytes = 64 * 1024;
@@ -28,7 +28,7 @@ pub fn config(path: &Path, cores: usize) -> PerCoreWalConfig {
 }
 
 /// The same with background threads. Nothing is written out for its age, so that only what is asked for happens.
-pub fn background(path: &Path, cores: usize) -> PerCoreWalConfig {
+pub(crate) fn background(path: &Path, cores: usize) -> PerCoreWalConfig {
     let mut config = config(path, cores);
     config.flush = wal_coordinator::FlushMode::Background { threads: 0 };
     config.memory_time_max = Duration::from_secs(3600);
@@ -36,14 +36,14 @@ pub fn background(path: &Path, cores: usize) -> PerCoreWalConfig {
 }
 
 /// An empty place for a log. The log's own directory does not exist yet.
-pub fn place() -> (TempDir, PathBuf) {
+pub(crate) fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     (directory, path)
 }
 
 /// What a killed process would leave: all files as the page cache has them, in a new place.
-pub fn crash_copy(path: &Path) -> (TempDir, PathBuf) {
+pub(crate) fn crash_copy(path: &Path) -> (TempDir, PathBuf) {
     let (directory, copy) = place();
     std::fs::create_dir(&copy).unwrap();
     for name in Directory::new(path).names().unwrap() {
@@ -58,13 +58,13 @@ pub fn crash_copy(path: &Path) -> (TempDir, PathBuf) {
 
 /// Everything that recovery hands over.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Keys of the checkpoint, then overlaid with the log.
-    pub state: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Keys of the checkpoint alone.
-    pub checkpointed: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) checkpointed: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Entries of the log, in the order in which they came.
-    pub entries: Vec<PerCoreWalEntry>,
+    pub(crate) entries: Vec<PerCoreWalEntry>,
 }
 
 impl Replay for Seen {
@@ -82,7 +82,7 @@ impl Replay for Seen {
 }
 
 /// The effect of one operation.
-pub fn apply(state: &mut BTreeMap<Vec<u8>, Vec<u8>>, operation: &OperationRef<'_>) {
+pub(crate) fn apply(state: &mut BTreeMap<Vec<u8>, Vec<u8>>, operation: &OperationRef<'_>) {
     match operation {
         OperationRef::Put { key, value } => drop(state.insert(key.to_vec(), value.to_vec())),
         OperationRef::Delete { key } => drop(state.remove(*key)),
@@ -91,7 +91,7 @@ pub fn apply(state: &mut BTreeMap<Vec<u8>, Vec<u8>>, operation: &OperationRef<'_
 }
 
 /// Recovers from empty memory.
-pub fn try_recover(path: &Path, scope: Scope) -> Result<(Seen, Recovered), RecoveryError> {
+pub(crate) fn try_recover(path: &Path, scope: Scope) -> Result<(Seen, Recovered), RecoveryError> {
     let mut seen = Seen::default();
     let recovered = PerCoreRecoveryManager::new(path).scope(scope).recover(&mut seen)?;
     Ok((seen, recovered))
@@ -99,32 +99,30 @@ pub fn try_recover(path: &Path, scope: Scope) -> Result<(Seen, Recovered), Recov
 
 /// Recovers everything from empty memory.
 #[track_caller]
-pub fn recover(path: &Path) -> (Seen, Recovered) {
+pub(crate) fn recover(path: &Path) -> (Seen, Recovered) {
     try_recover(path, Scope::Everything).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The values of all keys, as text.
-pub fn text(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, String> {
+pub(crate) fn text(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, String> {
     let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     state.iter().map(|(key, value)| (text(key), text(value))).collect()
 }
 
 /// The files of one core's segments, oldest first.
-pub fn segment_files(path: &Path, core: u16) -> Vec<(SegmentNumber, PathBuf)> {
+pub(crate) fn segment_files(path: &Path, core: u16) -> Vec<(SegmentNumber, PathBuf)> {
     let inventory = Inventory::list(&Directory::new(path)).unwrap();
     let numbers = inventory.segments_of(CoreId(core)).iter();
-    numbers
-        .map(|number| (*number, path.join(FileName::Segment(CoreId(core), *number).to_string())))
-        .collect()
+    numbers.map(|number| (*number, path.join(FileName::Segment(CoreId(core), *number).to_string()))).collect()
 }
 
 /// The id of the log in this directory.
-pub fn log_id(path: &Path) -> LogId {
+pub(crate) fn log_id(path: &Path) -> LogId {
     Meta::decode(&std::fs::read(path.join("wal.meta")).unwrap()).unwrap().log_id
 }
 
 /// The whole frames at the front of a segment file, with their offsets.
-pub fn frames(path: &Path, core: u16, segment: SegmentNumber) -> Vec<(u64, FrameHeader)> {
+pub(crate) fn frames(path: &Path, core: u16, segment: SegmentNumber) -> Vec<(u64, FrameHeader)> {
     let seed = SegmentSeed::new(log_id(path), CoreId(core), segment);
     let bytes = std::fs::read(path.join(FileName::Segment(CoreId(core), segment).to_string())).unwrap();
     let mut found = Vec::new();
@@ -139,26 +137,26 @@ pub fn frames(path: &Path, core: u16, segment: SegmentNumber) -> Vec<(u64, Frame
 }
 
 /// Changes bytes of a file in place.
-pub fn overwrite(file: &Path, offset: u64, bytes: &[u8]) {
+pub(crate) fn overwrite(file: &Path, offset: u64, bytes: &[u8]) {
     use std::os::unix::fs::FileExt;
     std::fs::OpenOptions::new().write(true).open(file).unwrap().write_all_at(bytes, offset).unwrap();
 }
 
 /// Flips one bit of a file.
-pub fn flip(file: &Path, byte: u64, bit: u8) {
+pub(crate) fn flip(file: &Path, byte: u64, bit: u8) {
     let bytes = std::fs::read(file).unwrap();
     overwrite(file, byte, &[bytes[usize::try_from(byte).unwrap()] ^ (1 << bit)]);
 }
 
 /// Names and contents of all files: to show that nothing was touched.
-pub fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = Directory::new(path).names().unwrap();
     names.into_iter().map(|name| (name.clone(), std::fs::read(path.join(name)).unwrap())).collect()
 }
 
 /// Asserts that a message names all that it should.
 #[track_caller]
-pub fn says(error: &dyn std::error::Error, words: &[&str]) {
+pub(crate) fn says(error: &dyn std::error::Error, words: &[&str]) {
     let message = error.to_string();
     for word in words {
         assert!(message.contains(word), "{message:?} does not say {word:?}");
@@ -167,14 +165,14 @@ pub fn says(error: &dyn std::error::Error, words: &[&str]) {
 
 /// Random numbers by seed: splitmix64.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -183,24 +181,24 @@ impl Random {
     }
 
     /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// Below `bound`, as an index.
-    pub fn index(&mut self, bound: usize) -> usize {
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).unwrap()
     }
 
     /// True once in `times`, on average.
-    pub fn once_in(&mut self, times: u64) -> bool {
+    pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 }
 
 /// A call through the storage seam.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Create,
     Open,
     Rename,
@@ -213,32 +211,32 @@ pub enum Kind {
 
 /// One call, after it returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    pub kind: Kind,
-    pub name: String,
-    pub offset: u64,
-    pub is_zeros: bool,
-    pub is_ok: bool,
+pub(crate) struct Call {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) offset: u64,
+    pub(crate) is_zeros: bool,
+    pub(crate) is_ok: bool,
 }
 
 /// Which calls fail.
 #[derive(Clone, Debug)]
-pub struct Fault {
-    pub kind: Kind,
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
     /// Part of the file's name.
-    pub name: String,
+    pub(crate) name: String,
     /// How many matching calls succeed first.
-    pub after: usize,
+    pub(crate) after: usize,
     /// How many fail then.
-    pub times: usize,
-    pub error: io::ErrorKind,
+    pub(crate) times: usize,
+    pub(crate) error: io::ErrorKind,
 }
 
 type Hook = Arc<dyn Fn(Kind, &str) + Send + Sync>;
 
 /// The real file system, watched: counts all calls, and lets tests make them fail, fill up or wait. Clones share.
 #[derive(Clone)]
-pub struct Watched {
+pub(crate) struct Watched {
     inner: Arc<DirectoryStorage>,
     path: PathBuf,
     state: Arc<Mutex<State>>,
@@ -255,23 +253,24 @@ struct State {
 }
 
 impl Watched {
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         let inner = Arc::new(DirectoryStorage::new(path));
         Self { inner, path: path.to_owned(), state: Arc::default() }
     }
 
     /// The configuration, over this storage and source.
-    pub fn under(&self, mut config: PerCoreWalConfig) -> PerCoreWalConfig {
+    pub(crate) fn under(&self, mut config: PerCoreWalConfig) -> PerCoreWalConfig {
         config.storage = Arc::new(self.clone());
-        config.source = Arc::new(WatchedSource { inner: Directory::new(&self.path), state: Arc::clone(&self.state) });
+        config.source =
+            Arc::new(WatchedSource { inner: Directory::new(&self.path), state: Arc::clone(&self.state) });
         config
     }
 
-    pub fn fail(&self, kind: Kind, name: &str, after: usize, times: usize, error: io::ErrorKind) {
+    pub(crate) fn fail(&self, kind: Kind, name: &str, after: usize, times: usize, error: io::ErrorKind) {
         self.state.lock().faults.push(Fault { kind, name: name.to_owned(), after, times, error });
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let mut state = self.state.lock();
         state.faults.clear();
         state.quota_bytes = None;
@@ -279,43 +278,44 @@ impl Watched {
     }
 
     /// No more bytes than the files have now.
-    pub fn fill_up(&self) {
+    pub(crate) fn fill_up(&self) {
         let used = used_bytes(&self.path, "");
         self.state.lock().quota_bytes = Some(used);
     }
 
-    pub fn set_quota(&self, bytes: Option<u64>) {
+    pub(crate) fn set_quota(&self, bytes: Option<u64>) {
         self.state.lock().quota_bytes = bytes;
     }
 
-    pub fn set_read_only(&self) {
+    pub(crate) fn set_read_only(&self) {
         self.state.lock().is_read_only = true;
     }
 
-    pub fn set_hook(&self, hook: impl Fn(Kind, &str) + Send + Sync + 'static) {
+    pub(crate) fn set_hook(&self, hook: impl Fn(Kind, &str) + Send + Sync + 'static) {
         self.state.lock().hook = Some(Arc::new(hook));
     }
 
-    pub fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.state.lock().calls.clone()
     }
 
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut state = self.state.lock();
         state.calls.clear();
         state.reads.clear();
     }
 
     /// Successful calls of this kind on files whose name contains `name`.
-    pub fn count(&self, kind: Kind, name: &str) -> usize {
+    pub(crate) fn count(&self, kind: Kind, name: &str) -> usize {
         let state = self.state.lock();
         state.calls.iter().filter(|call| call.kind == kind && call.is_ok && call.name.contains(name)).count()
     }
 
     /// Calls of any kind, reading included, on files whose name contains `name`.
-    pub fn touched(&self, name: &str) -> Vec<String> {
+    pub(crate) fn touched(&self, name: &str) -> Vec<String> {
         let state = self.state.lock();
-        let calls = state.calls.iter().filter(|call| call.name.contains(name)).map(|call| format!("{call:?}"));
+        let calls =
+            state.calls.iter().filter(|call| call.name.contains(name)).map(|call| format!("{call:?}"));
         calls.chain(state.reads.iter().filter(|read| read.contains(name)).cloned()).collect()
     }
 
