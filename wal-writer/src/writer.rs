@@ -85,7 +85,7 @@ impl CoreWalWriter {
     /// [`WriterError::Poisoned`], [`WriterError::Closed`]. On an error nothing was appended.
     #[inline]
     pub fn append_put(&mut self, key: &[u8], value: &[u8]) -> Result<Sequence, WriterError> {
-        self.append(&OperationRef::Put { key, value })
+        self.append_inlined(&OperationRef::Put { key, value })
     }
 
     /// Appends "remove `key`".
@@ -94,7 +94,7 @@ impl CoreWalWriter {
     /// As [`CoreWalWriter::append_put`].
     #[inline]
     pub fn append_delete(&mut self, key: &[u8]) -> Result<Sequence, WriterError> {
-        self.append(&OperationRef::Delete { key })
+        self.append_inlined(&OperationRef::Delete { key })
     }
 
     /// Appends source positions (per source the next offset to read) and a watermark: everything appended before by
@@ -114,19 +114,8 @@ impl CoreWalWriter {
     ///
     /// # Errors
     /// As [`CoreWalWriter::append_commit`].
-    #[inline]
     pub fn append(&mut self, operation: &OperationRef<'_>) -> Result<Sequence, WriterError> {
-        let bytes = operation.body_bytes().saturating_add(1 + VARINT_BYTES_MAX);
-        if bytes > self.producer.record_bytes_max() - SLACK_BYTES || !operation.is_encodable() {
-            let mut batch = WriteBatch::new();
-            check_size(bytes)?;
-            return self.append_batch(batch.push(operation));
-        }
-        self.append_with(bytes, 1, |stretch, delta| {
-            let mut encoder = EntryEncoder::new(stretch);
-            encoder.entry(false, delta, operation);
-            encoder.position()
-        })
+        self.append_inlined(operation)
     }
 
     /// Appends all operations of `batch` as one: they are replayed all or none, and have one timestamp. Returns the
@@ -230,8 +219,24 @@ impl CoreWalWriter {
         &self.log
     }
 
+    /// The append of one operation. Inlined, so that whoever knows the operation pays for that one only.
+    #[inline(always)]
+    fn append_inlined(&mut self, operation: &OperationRef<'_>) -> Result<Sequence, WriterError> {
+        let bytes = operation.body_bytes().saturating_add(1 + VARINT_BYTES_MAX);
+        if bytes > self.producer.record_bytes_max() - SLACK_BYTES || !operation.is_encodable() {
+            let mut batch = WriteBatch::new();
+            check_size(bytes)?;
+            return self.append_batch(batch.push(operation));
+        }
+        self.append_with(bytes, 1, |stretch, delta| {
+            let mut encoder = EntryEncoder::new(stretch);
+            encoder.entry(false, delta, operation);
+            encoder.position()
+        })
+    }
+
     /// The append: room, pin, epoch, time, encode, publish, unpin.
-    #[inline]
+    #[inline(always)]
     fn append_with(
         &mut self,
         bytes: usize,
