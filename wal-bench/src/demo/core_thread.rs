@@ -12,8 +12,8 @@ use super::counts::{Shard, write_key};
 use super::input::SourceFile;
 use super::words::{chunk_end, key_of, unfinished_word, words};
 
-/// Text of one atomic batch: small, as the batches of a stream job are.
-const CHUNK_BYTES: usize = 2048;
+/// Text of one atomic batch: small, as the messages of a stream are.
+const CHUNK_BYTES: usize = 4096;
 /// Text read at once.
 const WINDOW_BYTES: usize = 256 * 1024;
 /// Text after which the parent is told what is durable.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wal_coordinator::{CheckpointCoordinator, PerCoreWalConfig, PerCoreWalManager};
+use wal_coordinator::{CheckpointCoordinator, LogHandle, PerCoreWalConfig, PerCoreWalManager};
 
 use super::Options;
 use super::core_thread::{Ack, Assignment, CoreThread, Failure};
@@ -19,7 +19,7 @@ use super::protocol::Event;
 /// An epoch is closed this often,
 const EPOCH_TIME: Duration = Duration::from_millis(40);
 /// and a checkpoint made this often.
-const CHECKPOINT_TIME: Duration = Duration::from_millis(300);
+const CHECKPOINT_TIME: Duration = Duration::from_millis(200);
 /// Receipts on their way to the parent; then counting waits for the device.
 const RECEIPTS_MAX: usize = 256;
 
@@ -56,6 +56,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         cores.push(CoreThread::new(manager.take_writer(core)?, mine, acks.clone()));
     }
     drop(acks);
+    let (handle, coordinator) = (manager.handle(), CheckpointCoordinator::new(&manager));
     thread::scope(|scope| {
         let (working, all_ended) = channel::<()>();
         let workers: Vec<_> = cores
@@ -71,14 +72,17 @@ fn run(options: &Options) -> Result<(), Failure> {
             .collect();
         drop(working);
         let teller = scope.spawn(move || tell_acks(&acks_to_tell));
-        coordinate(&manager, &all_ended)?;
-        for thread in workers.into_iter().chain([teller]) {
+        let (counting, no_more_checkpoints) = channel::<()>();
+        let checkpoints = scope.spawn(move || make_checkpoints(coordinator, &no_more_checkpoints));
+        close_epochs(&handle, &all_ended);
+        drop(counting);
+        for thread in workers.into_iter().chain([teller, checkpoints]) {
             thread.join().map_err(|_| "a thread panicked")??;
         }
         Ok::<_, Failure>(())
     })?;
     checkpoint(&mut CheckpointCoordinator::new(&manager))?;
-    tell(&[logged(&manager)]);
+    tell(&[logged(&handle)]);
     manager.close()?;
     tell(&[Event::Done]);
     Ok(())
@@ -89,7 +93,7 @@ fn assign(input: &Input, mut offsets: BTreeMap<String, u64>, cores: usize) -> Ve
     let mut events = Vec::new();
     let mut assignments: Vec<Vec<Assignment>> = (0..cores).map(|_| Vec::new()).collect();
     for (file, source) in input.files.iter().enumerate() {
-        let recovered = offsets.remove(&*source.name());
+        let recovered = offsets.remove(&source.name());
         events.extend(recovered.map(|offset| Event::Offset { file, offset }));
         let assignment = Assignment { file, source: source.clone(), offset: recovered.unwrap_or(0) };
         assignments[source.shard % cores].push(assignment);
@@ -100,20 +104,22 @@ fn assign(input: &Input, mut offsets: BTreeMap<String, u64>, cores: usize) -> Ve
     assignments
 }
 
-/// Closes epochs and makes checkpoints until all cores are done.
-fn coordinate(manager: &PerCoreWalManager, all_ended: &Receiver<()>) -> Result<(), Failure> {
-    let mut coordinator = CheckpointCoordinator::new(manager);
-    let mut last = Instant::now();
+/// Closes epochs, and tells how much was logged, until all cores are done.
+fn close_epochs(manager: &LogHandle, all_ended: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = all_ended.recv_timeout(EPOCH_TIME) {
-        if last.elapsed() < CHECKPOINT_TIME {
-            manager.advance_epoch();
-        } else {
-            checkpoint(&mut coordinator)?;
-            last = Instant::now();
-        }
+        manager.advance_epoch();
         tell(&[logged(manager)]);
     }
-    Ok(())
+}
+
+/// Makes checkpoints until all cores are done; the first one at once, because what was just replayed is its bulk.
+fn make_checkpoints(mut coordinator: CheckpointCoordinator, all_ended: &Receiver<()>) -> Result<(), Failure> {
+    loop {
+        checkpoint(&mut coordinator)?;
+        if all_ended.recv_timeout(CHECKPOINT_TIME) != Err(RecvTimeoutError::Timeout) {
+            return Ok(());
+        }
+    }
 }
 
 fn checkpoint(coordinator: &mut CheckpointCoordinator) -> Result<(), Failure> {
@@ -127,7 +133,7 @@ fn checkpoint(coordinator: &mut CheckpointCoordinator) -> Result<(), Failure> {
     Ok(())
 }
 
-fn logged(manager: &PerCoreWalManager) -> Event {
+fn logged(manager: &LogHandle) -> Event {
     let cores = manager.stats().cores;
     Event::Logged {
         entries: cores.iter().map(|core| core.entries).sum(),

@@ -29,7 +29,8 @@ use crate::args::{Args, Known, Usage};
 use crate::random::fresh_seed;
 
 const HELP: &str = "\
-Usage: demo [--cores N] [--kills K] [--input PATH] [--dir DIR] [--keep] [--seed S]
+Usage: demo [--cores N] [--kills K] [--input PATH] [--rounds R] [--dir DIR] [--keep]
+            [--seed S]
 
 Counts the words of real text, exactly once, while the process that counts is killed.
 
@@ -38,6 +39,7 @@ Options:
   --kills K      how often the engine is killed with SIGKILL (default 5)
   --input PATH   a text file or a folder of text files (default: the text files of this workspace
                  and of the unpacked sources of its dependencies)
+  --rounds R     read the input R times, as one long stream (default: 1; 4 for the default input)
   --dir DIR      where logs and checkpoints go (default: a new temporary directory)
   --keep         keep that directory: a later run with `--dir DIR` goes on in it
   --seed S       seed of the moments of the kills (default: a new one, printed)
@@ -54,6 +56,8 @@ pub struct Options {
     pub kills: usize,
     /// File or folder; the default input if there is none.
     pub input: Option<PathBuf>,
+    /// How often the input is read; by default as often as makes a run of some seconds.
+    pub rounds: Option<u64>,
     /// Directory; a temporary one if there is none.
     pub directory: Option<PathBuf>,
     /// Keep the directory.
@@ -66,7 +70,7 @@ pub struct Options {
 pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
     let known = Known {
         flags: &["--keep", "--engine"],
-        options: &["--cores", "--kills", "--input", "--dir", "--seed"],
+        options: &["--cores", "--kills", "--input", "--rounds", "--dir", "--seed"],
     };
     let options = Args::parse(known, words).and_then(|args| Ok((args.has("--engine"), options(&args)?)));
     match options {
@@ -81,6 +85,7 @@ fn options(args: &Args) -> Result<Options, Usage> {
         cores: args.number("--cores", 1..=256)?.unwrap_or(4),
         kills: args.number("--kills", 0..=10_000)?.unwrap_or(5),
         input: args.value("--input").map(PathBuf::from),
+        rounds: args.number("--rounds", 1..=10_000)?,
         directory: args.value("--dir").map(PathBuf::from),
         keep: args.has("--keep"),
         seed: args.number("--seed", 0..=u64::MAX)?.unwrap_or_else(fresh_seed),

@@ -16,6 +16,10 @@ use crate::table::{Bar, Table, bytes, count, time};
 
 /// The log, in the demo's directory.
 pub(super) const LOG: &str = "log";
+/// The copy of the default input, in the demo's directory.
+const TEXT: &str = "text";
+/// Makes a run of some ten seconds of the text that a machine with this workspace has.
+const DEFAULT_ROUNDS: u64 = 4;
 /// The list of sources, in the demo's directory.
 pub(super) const LIST: &str = "input.list";
 
@@ -65,17 +69,6 @@ pub(super) fn main(options: &Options) -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool, Failure> {
-    let input = match &options.input {
-        Some(path) => Input::below(path).map_err(|error| format!("{}: {error}", path.display()))?,
-        None => Input::default_text()?,
-    };
-    if input.files.is_empty() {
-        return Err("there is no text to count: give a file or folder with --input".into());
-    }
-    println!("input: {} files, {}", count(input.files.len() as u64), bytes(input.bytes()));
-    if input.left_out > 0 {
-        println!("       {} more files are left out: this much is enough", count(input.left_out));
-    }
     let temporary = options.directory.is_none().then(tempfile::tempdir).transpose()?;
     let directory = match (&options.directory, &temporary) {
         (Some(directory), _) => directory.as_path(),
@@ -83,6 +76,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
         (None, None) => return Err("no directory".into()),
     };
     fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let input = prepare(options, directory)?;
     input.save(&directory.join(LIST))?;
     println!("cores: {}, kills: {}, seed: {}", options.cores, options.kills, options.seed);
     println!("log:   {}\n", directory.join(LOG).display());
@@ -95,10 +89,31 @@ fn run(options: &Options) -> Result<bool, Failure> {
     if options.directory.is_some() && !options.keep && good {
         fs::remove_dir_all(directory.join(LOG))?;
         fs::remove_file(directory.join(LIST))?;
+        if options.input.is_none() {
+            fs::remove_dir_all(directory.join(TEXT))?;
+        }
         // Only if it is ours alone.
         let _ = fs::remove_dir(directory);
     }
     Ok(good)
+}
+
+/// Lists the input, and tells what it is.
+fn prepare(options: &Options, directory: &Path) -> Result<Input, Failure> {
+    let (once, rounds) = match &options.input {
+        Some(path) => (Input::below(path).map_err(|error| format!("{}: {error}", path.display()))?, 1),
+        None => (Input::default_text()?.copied_to(&directory.join(TEXT))?, DEFAULT_ROUNDS),
+    };
+    if once.files.is_empty() {
+        return Err("there is no text to count: give a file or folder with --input".into());
+    }
+    let rounds = options.rounds.unwrap_or(rounds);
+    let (files, size) = (count(once.files.len() as u64), bytes(once.bytes()));
+    println!("input: {files} files, {size}; read {rounds} times, as one stream");
+    if once.left_out > 0 {
+        println!("       {} more files are left out: this much is enough", count(once.left_out));
+    }
+    Ok(once.repeated(rounds))
 }
 
 /// One life of the engine.
@@ -240,7 +255,7 @@ fn conclude(options: &Options, directory: &Path, input: &Input, story: &Story) -
         return Err(format!("{} was changed meanwhile: no verdict; try again", changed.path.display()).into());
     }
     for file in &input.files {
-        let offset = recovered.offsets.get(&*file.name()).copied();
+        let offset = recovered.offsets.get(&file.name()).copied();
         if offset != Some(file.bytes) {
             return Err(format!("{}: read to {offset:?} of {}", file.path.display(), file.bytes).into());
         }
@@ -248,7 +263,7 @@ fn conclude(options: &Options, directory: &Path, input: &Input, story: &Story) -
     let differences = differences(&counted, &expected);
     let words: u64 = expected.values().sum();
     let mut table = Table::default();
-    table.row("input", format!("{} files, {}", count(input.files.len() as u64), bytes(input.bytes())));
+    table.row("input", format!("{} sources, {}", count(input.files.len() as u64), bytes(input.bytes())));
     table.row("words", format!("{}, {} different", count(words), count(expected.len() as u64)));
     table.row("cores", options.cores.to_string());
     table.row("time counting", format!("{}; plainly, in one thread: {}", time(story.work_time), time(plain_time)));
