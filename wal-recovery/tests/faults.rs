@@ -1,0 +1,270 @@
+//! Trouble while recovering: failing calls, short and interrupted reads, damage that salvage has to pass over.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{A, B, Kept, LOG, manager, recover, recover_with, salvage, small};
+use wal_format::{Origin, SegmentNumber, Sequence};
+use wal_reader::testing::{Faults, FaultySource, LogBuilder};
+use wal_reader::{MemorySource, ReadError, Source};
+use wal_recovery::{Mode, PerCoreRecoveryManager, RecoveryError, Scope};
+
+/// A log with everything: the small one, plus a checkpoint.
+fn with_checkpoint() -> MemorySource {
+    let mut source = small().source;
+    let mut log = LogBuilder::new(LOG);
+    let older =
+        log.run(0, 1, &[(b"a", Some(b"1")), (b"b", Some(b"1")), (b"c", Some(b"1")), (b"d", Some(b"1"))]);
+    let newer = log.run(1, 1, &[(b"b", None), (b"c", Some(b"2"))]);
+    let mut manifest = log.empty_manifest(0);
+    (manifest.runs, manifest.next_run) = (vec![older, newer], 2);
+    log.manifest(&manifest);
+    for (name, bytes) in log.source().iter() {
+        source.insert(name, bytes.to_vec());
+    }
+    source
+}
+
+fn attempt(source: &FaultySource) -> Result<(Kept, wal_recovery::Recovered), RecoveryError> {
+    let mut kept = Kept::default();
+    let manager = PerCoreRecoveryManager::with_source(Arc::new(source.clone()));
+    manager.recover(&mut kept).map(|recovered| (kept, recovered))
+}
+
+#[test]
+fn a_failing_call_is_an_error_at_every_call_and_never_a_shorter_log() {
+    let inner: Arc<dyn Source> = Arc::new(with_checkpoint());
+    let undisturbed = FaultySource::new(Arc::clone(&inner), Faults::default());
+    let (intact, _) = attempt(&undisturbed).unwrap();
+    assert_eq!(intact.state.len(), 3);
+    let operations = undisturbed.operations();
+    for for_good in [false, true] {
+        for at in 0..operations {
+            let faults = Faults { fail_at: Some(at), for_good, ..Faults::default() };
+            match attempt(&FaultySource::new(Arc::clone(&inner), faults)) {
+                Err(RecoveryError::Read(ReadError::Io { source, .. })) => {
+                    assert_eq!(source.to_string(), "injected fault");
+                }
+                Err(error) => panic!("call {at} of {operations}: {error}"),
+                Ok(_) => panic!("call {at} of {operations} failed, and recovery did not"),
+            }
+        }
+    }
+}
+
+#[test]
+fn short_and_interrupted_reads_change_nothing() {
+    let inner: Arc<dyn Source> = Arc::new(with_checkpoint());
+    let undisturbed = FaultySource::new(Arc::clone(&inner), Faults::default());
+    let (intact, recovered) = attempt(&undisturbed).unwrap();
+    for read_bytes_max in [Some(1), Some(7), Some(63), Some(64), Some(4095), None] {
+        let faults = Faults { read_bytes_max, interrupt: true, ..Faults::default() };
+        let (kept, again) = attempt(&FaultySource::new(Arc::clone(&inner), faults)).unwrap();
+        assert_eq!((&kept.state, &kept.entries), (&intact.state, &intact.entries), "{read_bytes_max:?}");
+        assert_eq!(recovered.resume, again.resume);
+    }
+}
+
+#[test]
+fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_decides() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"value");
+    log.sync(A);
+    let first = log.core(A).name();
+    log.rotate(A);
+    log.put(A, b"b", b"value");
+    log.sync(A);
+    let proven = log.end(A).offset;
+    log.put(A, b"c", b"value");
+    let second = log.core(A).name();
+    let source = FaultySource::new(Arc::new(log.source()), Faults::default());
+    attempt(&source).unwrap();
+    // The last frame says how much of its segment is durable, and thereby that the first segment is.
+    assert_eq!(source.log(), [format!("sync {second}"), format!("drop {second} {proven}")]);
+    // Without that frame nothing of the second segment is proven, and of the first what its own frames say.
+    let mut log = log.source();
+    log.get_mut(&second).unwrap().truncate(proven as usize);
+    let source = FaultySource::new(Arc::new(log), Faults::default());
+    attempt(&source).unwrap();
+    let end_of_a = 4096 + 64 + 16;
+    let expected = [
+        format!("sync {second}"),
+        format!("drop {second} 0"),
+        format!("sync {first}"),
+        format!("drop {first} {end_of_a}"),
+    ];
+    assert_eq!(source.log(), expected);
+}
+
+#[test]
+fn salvage_takes_what_is_intact_on_both_sides_of_every_gap_and_reports_it() {
+    let mut log = LogBuilder::new(LOG);
+    let mut frames = Vec::new();
+    for round in 0..10_u8 {
+        frames.push((log.core(A).name(), log.put(A, &[round], b"value")));
+        log.sync(A);
+        if round == 4 {
+            log.rotate(A);
+        }
+    }
+    for damaged in 0..9 {
+        let mut source = log.source();
+        let (name, at) = &frames[damaged];
+        source.get_mut(name).unwrap()[at.offset as usize + 68] ^= 4;
+        assert!(recover(&source).is_err(), "frame {damaged}");
+        let (kept, recovered) = salvage(&source).unwrap();
+        let expected: Vec<_> = (0..10).filter(|sequence| *sequence != damaged as u64).collect();
+        assert_eq!(kept.sequences(A), expected, "{}", recovered.report);
+        let gaps = &recovered.report.cores[0].gaps;
+        assert_eq!(gaps.len(), 1, "{}", recovered.report);
+        assert_eq!(gaps[0].from, *at);
+        assert_eq!(gaps[0].to.unwrap().sequence, Sequence(damaged as u64 + 1));
+        assert!(recovered.report.to_json().contains("\"gaps\":[{\"from\""));
+    }
+}
+
+#[test]
+fn salvage_takes_the_intact_keys_of_a_damaged_checkpoint() {
+    let mut source = with_checkpoint();
+    source.remove("run-0000000000000001.ckpt");
+    assert!(matches!(recover(&source), Err(RecoveryError::Read(ReadError::RunMissing { run: 1, .. }))));
+    let (kept, recovered) = salvage(&source).unwrap();
+    assert_eq!((kept.state.len(), recovered.report.problems.len()), (4, 1));
+    let mut source = with_checkpoint();
+    let bytes = source.get_mut("run-0000000000000000.ckpt").unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    assert!(matches!(recover(&source), Err(RecoveryError::Read(ReadError::RunCorrupt { run: 0, .. }))));
+    let (kept, recovered) = salvage(&source).unwrap();
+    assert_eq!((kept.state.len(), recovered.report.problems.len()), (3, 1));
+}
+
+#[test]
+fn every_flipped_bit_of_checkpoint_and_manifest_is_an_error() {
+    let intact = with_checkpoint();
+    for name in ["run-0000000000000000.ckpt", "run-0000000000000001.ckpt", "checkpoint.manifest"] {
+        for at in 0..intact.get(name).unwrap().len() {
+            let mut damaged = intact.clone();
+            damaged.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+            let error = recover(&damaged).err();
+            let is_error = matches!(
+                error,
+                Some(
+                    RecoveryError::Read(ReadError::RunCorrupt { .. })
+                        | RecoveryError::CheckpointCorrupt { .. }
+                )
+            );
+            assert!(is_error, "{name} byte {at}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flag_that_this_version_does_not_know_is_its_own_error() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"value");
+    let core = log.core(A);
+    let header = wal_format::FrameHeader {
+        kind: wal_format::FrameKind::Data,
+        flags: 1,
+        core: A,
+        payload_bytes: 8,
+        entry_count: 1,
+        epoch: core.epoch,
+        first_sequence: core.sequence,
+        base_timestamp: core.timestamp,
+        segment: SegmentNumber(0),
+        synced_through: 0,
+        payload_crc: 0,
+    };
+    core.raw_frame(header, &[0; 8]);
+    let error = recover(&log.source()).unwrap_err();
+    assert!(matches!(error, RecoveryError::Read(ReadError::Format { .. })), "{error}");
+}
+
+#[test]
+fn frames_that_do_not_follow_from_the_one_before_are_damage() {
+    type Change = fn(&mut wal_format::FrameHeader);
+    let changes: [Change; 5] = [
+        |header| header.first_sequence = Sequence(2),
+        |header| header.first_sequence = Sequence(0),
+        |header| header.epoch = wal_format::Epoch(0),
+        |header| header.base_timestamp = 3,
+        |header| header.synced_through = 1 << 20,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut log = LogBuilder::new(LOG);
+        log.put(A, b"a", b"value");
+        let end = log.end(A);
+        let core = log.core(A);
+        let mut header = wal_format::FrameHeader {
+            kind: wal_format::FrameKind::Data,
+            flags: 0,
+            core: A,
+            payload_bytes: 4,
+            entry_count: 1,
+            epoch: core.epoch,
+            first_sequence: core.sequence,
+            base_timestamp: core.timestamp,
+            segment: SegmentNumber(0),
+            synced_through: 0,
+            payload_crc: 0,
+        };
+        change(&mut header);
+        // Delete of a one-byte key.
+        core.raw_frame(header, &[2, 0, 1, b'x']);
+        let (kept, recovered) = recover(&log.source()).unwrap();
+        assert_eq!(kept.sequences(A), [0], "change {index}: {}", recovered.report);
+        assert_eq!(recovered.resume.cores[0].end, Some(end));
+        assert_eq!(recovered.report.cores[0].row, wal_format::Row::DamagePast);
+    }
+}
+
+#[test]
+fn entries_that_do_not_fill_their_frame_are_damage() {
+    let payloads: [(&[u8], u32); 4] = [
+        (&[2, 0, 1, b'x', 2, 0, 1, b'x'], 1),
+        (&[2, 0, 1, b'x'], 2),
+        (&[0x82, 0, 1, b'x'], 1),
+        (&[0x82, 0, 1, b'x', 2, 5, 1, b'x'], 2),
+    ];
+    for (payload, count) in payloads {
+        let mut log = LogBuilder::new(LOG);
+        log.put(A, b"a", b"value");
+        let epoch = log.core(A).epoch;
+        log.core(A).frame(wal_format::FrameKind::Data, epoch, u64::from(count), payload);
+        let (kept, recovered) = recover(&log.source()).unwrap();
+        assert_eq!(kept.sequences(A), [0], "{payload:?}: {}", recovered.report);
+        assert_eq!(recovered.report.cores[0].row, wal_format::Row::DamagePast);
+    }
+}
+
+#[test]
+fn the_engines_own_error_stops_recovery_and_comes_back() {
+    struct Refuses;
+    impl wal_recovery::Replay for Refuses {
+        fn entry(&mut self, _: &wal_format::EntryRef<'_>) -> Result<(), wal_recovery::BoxError> {
+            Err("full".into())
+        }
+    }
+    let error = manager(&small().source).recover(&mut Refuses).unwrap_err();
+    assert!(matches!(error, RecoveryError::Replay(_)));
+    assert!(error.to_string().contains("full"));
+}
+
+#[test]
+fn salvage_of_an_intact_log_is_recovery() {
+    let source = with_checkpoint();
+    let (strict, recovered) = recover(&source).unwrap();
+    let (kept, salvaged) = recover_with(&source, Scope::Everything, Mode::Salvage).unwrap();
+    assert_eq!((strict.state, strict.entries), (kept.state, kept.entries));
+    assert_eq!(recovered.resume, salvaged.resume);
+    assert!(!salvaged.report.has_gaps());
+    // A resumption with nothing behind it, likewise.
+    let mut log = LogBuilder::new(LOG);
+    log.put(B, b"a", b"value");
+    let end = log.end(B);
+    log.begin(B, SegmentNumber(1), Origin::Resumption, Some(end));
+    assert!(!salvage(&log.source()).unwrap().1.report.has_gaps());
+}
