@@ -1,4 +1,9 @@
 //! Which files make up a log: continuation, resumption, recycling, files that are somewhere they should not be.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own making"
+)]
 
 mod common;
 

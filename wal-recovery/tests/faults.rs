@@ -1,4 +1,9 @@
 //! Trouble while recovering: failing calls, short and interrupted reads, damage that salvage has to pass over.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own making"
+)]
 
 mod common;
 

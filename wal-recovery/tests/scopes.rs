@@ -1,4 +1,9 @@
 //! How far a log is replayed: whole epochs, one epoch, everything; and that a decision holds once it is recorded.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own making"
+)]
 
 mod common;
 

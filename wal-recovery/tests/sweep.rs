@@ -1,5 +1,10 @@
 //! Every truncation and every flipped bit of a small log: never a wrong entry, never a panic, and what was proven
 //! durable is either there or an error.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own making"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! Every row of `FORMAT.md#verdicts`, reached by a log that a crash or a fault could leave.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own making"
+)]
 
 mod common;
 
