@@ -1,4 +1,5 @@
 //! Checkpoint runs: one by one, and merged by key with the newest on top.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

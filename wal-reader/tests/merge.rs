@@ -1,4 +1,5 @@
 //! The merge of all cores against a plain sort, and what it refuses.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,5 @@
 //! One core's log: to its end with a verdict, and between two positions of a log that grows.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

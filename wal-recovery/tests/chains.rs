@@ -1,4 +1,5 @@
 //! Which files make up a log: continuation, resumption, recycling, files that are somewhere they should not be.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

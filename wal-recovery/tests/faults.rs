@@ -1,4 +1,5 @@
 //! Trouble while recovering: failing calls, short and interrupted reads, damage that salvage has to pass over.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -113,9 +114,8 @@ fn salvage_takes_what_is_intact_on_both_sides_of_every_gap_and_reports_it() {
             log.rotate(A);
         }
     }
-    for damaged in 0..9 {
+    for (damaged, (name, at)) in frames.iter().enumerate().take(9) {
         let mut source = log.source();
-        let (name, at) = &frames[damaged];
         source.get_mut(name).unwrap()[at.offset as usize + 68] ^= 4;
         assert!(recover(&source).is_err(), "frame {damaged}");
         let (kept, recovered) = salvage(&source).unwrap();

@@ -1,4 +1,5 @@
 //! What comes back: the checkpoint's state and the log above it, in the global order, with offsets and watermarks.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,5 @@
 //! How far a log is replayed: whole epochs, one epoch, everything; and that a decision holds once it is recorded.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,5 +1,6 @@
 //! Every truncation and every flipped bit of a small log: never a wrong entry, never a panic, and what was proven
 //! durable is either there or an error.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,5 @@
 //! Every row of `FORMAT.md#verdicts`, reached by a log that a crash or a fault could leave.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
