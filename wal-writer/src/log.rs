@@ -13,45 +13,28 @@
 //!
 //! | variable | written by | read by | pairs |
 //! |---|---|---|---|
-//! | `is_failed` | whoever poisons or closes, Release, after the failure is stored | writer, every append, Acquire | the failure |
-//! | `seal_before` | coordinator, Release, before it closes the epoch | drain, Acquire, after it read an entry of a later epoch | see [`CoreLog::request_seal`] |
+//! | `attention` | whoever poisons or closes, after the failure is stored; the drain, under its lock | writer, every append | nothing: a mirror of what stands under `failure` and `drain`, where the writer then looks |
+//! | `seal_before` | coordinator, before it closes the epoch | drain, after it read an entry of a later epoch | the close and the ring do: see [`CoreLog::request_seal`] |
+//! | `wanted` | whoever waits, before it wakes the flusher | flusher, after it was woken | the wake-up does |
+//!
+//! All three are Relaxed. That a mutex follows `attention` is enough: a writer that read the flag of a failure cannot
+//! lock `failure` before the one who stored it, or it would have read the flag before it was set.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
-use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
+use wal_format::{CoreId, Epoch, LogId, Sequence};
 
-use crate::drain::{Drain, DrainError, Large, SealedAt, StartAt};
+use crate::drain::{Drain, DrainError, Large};
 use crate::error::WriterError;
 use crate::options::{LogOptions, OnSyncFailure, Retention};
 use crate::pin::EpochPin;
+use crate::position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
 use crate::progress::{Driver, Progress, Receipt};
 use crate::ring::Consumer;
 use crate::storage::uninterrupted;
 use crate::supply::SegmentSupply;
-use crate::sync::{AtomicBool, AtomicU64, Mutex};
-
-/// A place in a core's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentPosition {
-    /// The segment.
-    pub segment: SegmentNumber,
-    /// Bytes from its start.
-    pub offset: u64,
-    /// Sequence number of the entry there.
-    pub sequence: Sequence,
-}
-
-/// What is asked of a sync.
-#[derive(Clone, Debug, Default)]
-pub struct EpochEnd {
-    /// The epoch that was closed.
-    pub epoch: Epoch,
-    /// The barrier to write, if this core takes part in it.
-    pub barrier: Option<Barrier>,
-    /// Seal the segment, for a checkpoint.
-    pub seal: bool,
-}
+use crate::sync::{AtomicU64, Mutex};
 
 /// Counters of a core's log. A snapshot: each number is exact, together they may be a moment apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,22 +64,24 @@ pub struct CoreLog {
     pub(crate) pin: Arc<EpochPin>,
     supply: Arc<SegmentSupply>,
     drain: Mutex<Drain>,
-    gate: Mutex<Gate>,
+    gate: Mutex<()>,
     written: Arc<Progress>,
     durable: Arc<Progress>,
     seal_before: Arc<AtomicU64>,
-    is_failed: AtomicBool,
+    attention: AtomicU64,
     failure: Mutex<Option<WriterError>>,
     flusher: Option<Arc<dyn Flusher>>,
     first_sequence: Sequence,
     wanted: AtomicU64,
 }
 
-#[derive(Default)]
-struct Gate {
-    syncs: u64,
-    continuations: u64,
-}
+/// Bit of `attention`: there is a failure.
+const FAILED: u64 = 1;
+/// Bit of `attention`: what the writer was granted is no longer backed by space.
+const OVERDRAWN: u64 = 2;
+
+/// The lock of a sync: held while the device works.
+type Gate<'a> = crate::sync::MutexGuard<'a, ()>;
 
 /// What a log is made of.
 pub struct LogParts {
@@ -133,11 +118,11 @@ impl CoreLog {
             pin: Arc::new(EpochPin::new(start.sequence)),
             supply,
             drain: Mutex::new(drain),
-            gate: Mutex::new(Gate::default()),
+            gate: Mutex::new(()),
             written: Arc::new(Progress::new(start.sequence.0)),
             durable: Arc::new(Progress::new(start.sequence.0)),
             seal_before,
-            is_failed: AtomicBool::new(false),
+            attention: AtomicU64::new(0),
             failure: Mutex::new(None),
             flusher,
             first_sequence: start.sequence,
@@ -194,23 +179,19 @@ impl CoreLog {
     /// Whether entries wait for a sync that somebody asked for.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.wanted.load(Acquire) > self.durable.get()
+        self.wanted.load(Relaxed) > self.durable.get()
     }
 
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        let (syncs, continuations) = {
-            let gate = self.gate.lock();
-            (gate.syncs, gate.continuations)
-        };
         let drain = self.drain.lock();
         LogStats {
             entries: self.appended().0 - self.first_sequence.0,
             frames: drain.frames,
             bytes: drain.bytes,
-            syncs,
-            continuations,
+            syncs: drain.syncs,
+            continuations: drain.continuations,
         }
     }
 
@@ -230,14 +211,14 @@ impl CoreLog {
         let result = {
             let mut drain = self.drain.lock();
             let result = drain.write_out();
-            self.written.advance(drain.written_sequence().0);
+            self.publish_drain(&drain);
             result
         };
         match result {
             Ok(()) => Ok(()),
             Err(DrainError::NoSegment(error)) => Err(error),
-            // The sync settles what a failed write leaves in doubt.
-            Err(DrainError::InDoubt(error)) => self.settle(error),
+            // A sync settles what a failed write leaves in doubt, if none has meanwhile.
+            Err(DrainError::InDoubt(_)) => self.sync_gated(None).map(drop),
         }
     }
 
@@ -251,9 +232,9 @@ impl CoreLog {
         if self.durable() >= target {
             return Ok(target);
         }
-        let mut gate = self.gate.lock();
+        let gate = self.gate.lock();
         if self.durable() < target {
-            self.sync_gated(&mut gate, None)?;
+            self.sync_holding(&gate, None)?;
         }
         Ok(target)
     }
@@ -264,15 +245,13 @@ impl CoreLog {
     /// # Errors
     /// As [`CoreLog::sync`].
     pub fn end_epoch(&self, end: &EpochEnd) -> Result<Option<SealedAt>, WriterError> {
-        self.check()?;
-        let mut gate = self.gate.lock();
-        self.sync_gated(&mut gate, Some(end))
+        self.sync_gated(Some(end))
     }
 
     /// Asks for a seal between the entries below `epoch` and those of `epoch` and above. Before the epoch is closed:
     /// whoever drains an entry of `epoch` has, through the global epoch and the ring's tail, seen this store.
     pub fn request_seal(&self, epoch: Epoch) {
-        self.seal_before.store(epoch.0, Release);
+        self.seal_before.store(epoch.0, Relaxed);
     }
 
     /// Begins the first segment and syncs its header and `barrier`: records where the log before this opening ends.
@@ -297,27 +276,25 @@ impl CoreLog {
     /// # Errors
     /// [`WriterError::Poisoned`], [`WriterError::Closed`].
     pub fn check(&self) -> Result<(), WriterError> {
-        if !self.is_failed() {
+        if self.attention.load(Relaxed) & FAILED == 0 {
             return Ok(());
         }
         self.failure.lock().clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the writer must look after something before it goes on: see [`CoreLog::grant`].
     #[inline]
-    pub(crate) fn is_failed(&self) -> bool {
-        self.is_failed.load(Acquire)
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Relaxed) != 0
     }
 
-    /// Ring position up to which appends are backed by space on the medium. Makes room if there is less than `bytes`
-    /// beyond `position`.
-    pub(crate) fn space_limit(&self, position: u64, bytes: u64) -> Result<u64, WriterError> {
-        let drain = self.drain.lock();
-        let limit = drain.space_limit();
-        if limit >= position + bytes {
-            return Ok(limit);
-        }
-        self.supply.ensure(self.core, bytes + 16 * 1024)?;
-        Ok(drain.space_limit())
+    /// Lets the writer append up to the returned ring position, at least to `needed`: there is space on the medium.
+    pub(crate) fn grant(&self, needed: u64, wanted: u64) -> Result<u64, WriterError> {
+        self.check()?;
+        let mut drain = self.drain.lock();
+        let granted = drain.grant(needed, wanted)?;
+        self.attention.fetch_and(!OVERDRAWN, Relaxed);
+        Ok(granted)
     }
 
     /// Makes room in the ring: what the retention policy needs before bytes can go.
@@ -335,54 +312,67 @@ impl CoreLog {
         }
     }
 
-    /// Makes sure that a segment which can hold `bytes` is at hand.
-    pub(crate) fn reserve_segment(&self, bytes: u64) -> Result<(), WriterError> {
-        let _drain = self.drain.lock();
-        self.supply.ensure(self.core, bytes)
-    }
-
     pub(crate) fn push_large(&self, large: Large) {
         self.drain.lock().large.push_back(large);
     }
 
-    /// Writes, syncs, and on a failure once more on a fresh segment.
-    fn sync_gated(&self, gate: &mut Gate, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, WriterError> {
+    fn sync_gated(&self, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, WriterError> {
+        self.sync_holding(&self.gate.lock(), end)
+    }
+
+    /// Writes, syncs, and on a failure once more on a fresh segment. The caller holds the gate.
+    fn sync_holding(
+        &self,
+        _gate: &Gate<'_>,
+        end: Option<&EpochEnd>,
+    ) -> Result<Option<SealedAt>, WriterError> {
         self.check()?;
-        match self.attempt(gate, end) {
+        match self.attempt(end) {
             Ok(sealed) => return Ok(sealed),
             Err(DrainError::NoSegment(error)) => return Err(error),
             Err(DrainError::InDoubt(error)) => self.give_up_file(error)?,
         }
-        gate.continuations += 1;
-        match self.attempt(gate, end) {
+        match self.attempt(end) {
             Ok(sealed) => Ok(sealed),
             Err(DrainError::NoSegment(error)) => Err(error),
             Err(DrainError::InDoubt(error)) => Err(self.poison(error)),
         }
     }
 
-    fn attempt(&self, gate: &mut Gate, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, DrainError> {
-        let (ticket, sealed) = {
+    fn attempt(&self, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, DrainError> {
+        let (ticket, outcome) = {
             let mut drain = self.drain.lock();
-            let result = drain.write_out().and_then(|()| Self::write_end(&mut drain, end));
-            self.written.advance(drain.written_sequence().0);
-            (drain.submit(), result?)
+            let outcome = drain.write_out().and_then(|()| Self::write_end(&mut drain, end));
+            self.publish_drain(&drain);
+            if matches!(outcome, Err(DrainError::InDoubt(_))) {
+                return outcome;
+            }
+            (drain.submit(), outcome)
         };
-        let Some(ticket) = ticket else { return Ok(sealed) };
-        // Oldest first: a frame of a later file that is durable says that the earlier ones are.
-        for (file, name) in &ticket.files {
-            uninterrupted(|| file.sync_data()).map_err(|error| {
-                DrainError::InDoubt(WriterError::io("sync", self.supply.storage().path(name), error))
-            })?;
+        // Also if there is no segment for the rest: what could be written becomes durable, and makes room.
+        if let Some(ticket) = ticket {
+            // Oldest first: a frame of a later file that is durable says that the earlier ones are.
+            for of in &ticket.files {
+                uninterrupted(|| of.file.sync_data()).map_err(|error| {
+                    DrainError::InDoubt(WriterError::io("sync", self.supply.storage().path(&of.name), error))
+                })?;
+            }
+            let durable = {
+                let mut drain = self.drain.lock();
+                drain.complete(&ticket);
+                drain.durable_sequence()
+            };
+            self.durable.advance(durable.0);
         }
-        gate.syncs += 1;
-        let durable = {
-            let mut drain = self.drain.lock();
-            drain.complete(&ticket);
-            drain.durable_sequence()
-        };
-        self.durable.advance(durable.0);
-        Ok(sealed)
+        outcome
+    }
+
+    /// Tells others how far the drain has come. Under its lock.
+    fn publish_drain(&self, drain: &Drain) {
+        self.written.advance(drain.flushed_sequence().0);
+        if drain.is_overdrawn() {
+            self.attention.fetch_or(OVERDRAWN, Relaxed);
+        }
     }
 
     fn write_end(drain: &mut Drain, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, DrainError> {
@@ -407,18 +397,6 @@ impl CoreLog {
         Ok(())
     }
 
-    fn settle(&self, error: WriterError) -> Result<(), WriterError> {
-        let mut gate = self.gate.lock();
-        self.check()?;
-        self.give_up_file(error)?;
-        gate.continuations += 1;
-        match self.attempt(&mut gate, None) {
-            Ok(_) => Ok(()),
-            Err(DrainError::NoSegment(error)) => Err(error),
-            Err(DrainError::InDoubt(error)) => Err(self.poison(error)),
-        }
-    }
-
     fn poison(&self, cause: WriterError) -> WriterError {
         let since = self.drain.lock().durable_sequence();
         self.fail(WriterError::Poisoned { core: self.core, since, cause: Arc::new(cause) })
@@ -427,7 +405,7 @@ impl CoreLog {
     /// Stores the first failure and tells everybody. Returns the failure that counts.
     fn fail(&self, error: WriterError) -> WriterError {
         let failure = self.failure.lock().get_or_insert(error).clone();
-        self.is_failed.store(true, Release);
+        self.attention.fetch_or(FAILED, Relaxed);
         self.written.fail(failure.clone());
         self.durable.fail(failure.clone());
         failure
@@ -436,13 +414,17 @@ impl CoreLog {
 
 impl Driver for CoreLog {
     fn wanted(&self, target: u64, may_block: bool) {
-        self.wanted.fetch_max(target, std::sync::atomic::Ordering::AcqRel);
+        self.wanted.fetch_max(target, Relaxed);
         if self.flusher.is_some() {
             self.wake_flusher();
         } else if may_block {
-            // A failure reaches the waiter through the progress that it waits for; lack of space it would not, but
-            // then the next attempt is the waiter's own.
+            // A failure for good reaches the waiter through the progress that it waits for.
             let _ = self.sync();
         }
+    }
+
+    fn drive(&self, target: u64) -> Result<(), WriterError> {
+        self.wanted(target, false);
+        if self.flusher.is_none() { self.sync().map(drop) } else { Ok(()) }
     }
 }

@@ -134,6 +134,16 @@ pub trait Driver: Send + Sync {
     /// Somebody waits until the number reaches `target`. With `may_block`, the implementation may do the work itself,
     /// on this thread; without, it only passes the word on.
     fn wanted(&self, target: u64, may_block: bool);
+
+    /// As [`Driver::wanted`] with `may_block`, for a thread that is about to block: an error says that the work was
+    /// tried on this thread and nobody else will try it again by itself.
+    ///
+    /// # Errors
+    /// Why the number was not reached.
+    fn drive(&self, target: u64) -> Result<(), WriterError> {
+        self.wanted(target, true);
+        Ok(())
+    }
 }
 
 /// A claim on the future: resolves when a rung of the durability ladder is reached, or never will be.
@@ -162,13 +172,14 @@ impl Receipt {
     /// Blocks this thread until the rung is reached. Without background flushers, does the flushing itself.
     ///
     /// # Errors
-    /// [`WriterError::Poisoned`] or [`WriterError::Closed`]: the rung will not be reached.
+    /// [`WriterError::Poisoned`] or [`WriterError::Closed`]: the rung will not be reached. Without background flushers
+    /// also [`WriterError::NoSpace`] or [`WriterError::Io`]: it is not reached yet; nothing is lost, ask again.
     pub fn wait(mut self) -> Result<(), WriterError> {
         if self.is_ready() {
             return Ok(());
         }
         if let Some(driver) = &self.driver {
-            driver.wanted(self.target, true);
+            driver.drive(self.target)?;
         }
         let waker = thread_waker();
         loop {

@@ -56,7 +56,7 @@ pub(crate) struct Producer {
     ring: Arc<Ring>,
     /// The true tail; at least the published one.
     tail: u64,
-    /// `head + capacity` as last seen; at most the true value.
+    /// Up to here may be reserved: at most the true `head + capacity`. 0 until the first [`Producer::refresh`].
     limit: u64,
     reserved: usize,
 }
@@ -80,8 +80,7 @@ pub(crate) fn ring(capacity: usize) -> (Producer, Consumer) {
         #[cfg(loom)]
         guards: std::iter::repeat_with(|| loom::cell::UnsafeCell::new(())).take(capacity).collect(),
     });
-    let limit = capacity as u64;
-    (Producer { ring: Arc::clone(&ring), tail: 0, limit, reserved: 0 }, Consumer { ring, head: 0 })
+    (Producer { ring: Arc::clone(&ring), tail: 0, limit: 0, reserved: 0 }, Consumer { ring, head: 0 })
 }
 
 impl Ring {
@@ -130,15 +129,20 @@ impl Producer {
     /// read already.
     pub(crate) fn refresh(&mut self, bound: u64, bytes: usize) -> bool {
         let head = self.ring.head.load(Edge::HeadRead.order());
-        let quarter = self.ring.capacity() / 4;
+        let quarter = self.quarter();
         let hard = (head + self.ring.capacity()).min(bound);
         self.limit = hard.min(self.end_of(bytes).max(self.tail + quarter));
         self.tail - head >= quarter
     }
 
+    /// A quarter of the buffer.
+    pub(crate) fn quarter(&self) -> u64 {
+        self.ring.capacity() / 4
+    }
+
     /// Position behind a record of `bytes`, with what is skipped before it.
     #[inline]
-    fn end_of(&self, bytes: usize) -> u64 {
+    pub(crate) fn end_of(&self, bytes: usize) -> u64 {
         let (_, to_end) = self.ring.index(self.tail);
         let skipped = if bytes > to_end { to_end } else { 0 };
         self.tail + (skipped as u64) + (bytes as u64)
@@ -273,6 +277,7 @@ mod tests {
     #[test]
     fn nothing_is_visible_before_publish() {
         let (mut producer, consumer) = ring(16);
+        producer.refresh(u64::MAX, 4);
         producer.reserve(4).fill(9);
         assert_eq!(consumer.published(), 0);
         producer.publish(4);

@@ -113,15 +113,9 @@ impl SegmentWriter {
         self.capacity.saturating_sub(self.end() + SEAL_BYTES)
     }
 
-    /// How a segment that follows this one refers to it: at what is durable, if `at_durable`, else at its end.
-    /// A file of which not even the header is durable is passed over.
-    pub(crate) fn link(&self, at_durable: bool) -> Option<Previous> {
-        let (segment, synced_through) = (self.header.segment, self.durable);
-        match (at_durable, self.durable) {
-            (true, 0) => self.header.previous,
-            (true, durable) => Some(Previous { segment, end: durable, synced_through }),
-            (false, _) => Some(Previous { segment, end: self.end(), synced_through }),
-        }
+    /// How a segment that follows this one refers to its end.
+    pub(crate) fn link(&self) -> Previous {
+        Previous { segment: self.header.segment, end: self.end(), synced_through: self.durable }
     }
 
     /// Adds a frame. Goes to the file when the buffer is full, or with [`SegmentWriter::flush`].

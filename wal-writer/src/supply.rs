@@ -19,6 +19,8 @@ use crate::sync::Mutex;
 
 /// Filled at once in a file that was not prepared: enough for the first commits.
 const FIRST_FILL_BYTES: u64 = 256 * 1024;
+/// Segments end where a page does: writes cover whole pages, and must not need more than was allocated.
+const PAGE_BYTES: u64 = 4096;
 const FILL_STEP: usize = 1024 * 1024;
 
 /// The segment files of a log that hold nothing yet. Shared by all cores, `Sync`.
@@ -26,13 +28,9 @@ pub struct SegmentSupply {
     storage: Arc<dyn Storage>,
     segment_bytes: u64,
     free_max: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    cores: BTreeMap<CoreId, CoreSupply>,
-    free: Vec<String>,
+    /// Each core's own lock is held while its file is made: the others must not wait for that. `prepare` holds none.
+    cores: Mutex<BTreeMap<CoreId, Arc<Mutex<CoreSupply>>>>,
+    free: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -41,6 +39,15 @@ struct CoreSupply {
     next: SegmentNumber,
     spare: Option<Spare>,
     preparing: bool,
+}
+
+impl CoreSupply {
+    /// A number is used once: a file of a failed attempt may still have its name.
+    fn take_number(&mut self) -> SegmentNumber {
+        let number = self.next;
+        self.next = number.next();
+        number
+    }
 }
 
 /// A segment file without content: named, allocated, ready.
@@ -58,7 +65,8 @@ impl SegmentSupply {
     /// A supply of segments of `segment_bytes` that keeps at most `free_max` released files for reuse.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, segment_bytes: u64, free_max: usize) -> Self {
-        Self { storage, segment_bytes, free_max, state: Mutex::new(State::default()) }
+        let segment_bytes = segment_bytes.next_multiple_of(PAGE_BYTES);
+        Self { storage, segment_bytes, free_max, cores: Mutex::default(), free: Mutex::default() }
     }
 
     /// The storage that the files are made in.
@@ -69,26 +77,27 @@ impl SegmentSupply {
 
     /// Says that new segments of `core` are numbered from `next` on.
     pub fn register(&self, core: CoreId, next: SegmentNumber) {
-        let mut state = self.state.lock();
-        let supply = state.cores.entry(core).or_default();
+        let core = self.core(core);
+        let mut supply = core.lock();
         supply.next = supply.next.max(next);
     }
 
     /// Takes over free files that an earlier process left.
     pub fn adopt_free(&self, names: impl IntoIterator<Item = String>) {
-        self.state.lock().free.extend(names);
+        self.free.lock().extend(names);
     }
 
     /// Whether `core` has no spare segment, and nobody is making one.
     #[must_use]
     pub fn is_wanting(&self, core: CoreId) -> bool {
-        self.state.lock().cores.get(&core).is_some_and(|supply| supply.spare.is_none() && !supply.preparing)
+        let core = self.core(core);
+        let supply = core.lock();
+        supply.spare.is_none() && !supply.preparing
     }
 
     /// Bytes that the spare segment of `core` can hold.
     pub(crate) fn spare_bytes(&self, core: CoreId) -> u64 {
-        let state = self.state.lock();
-        state.cores.get(&core).and_then(|supply| supply.spare.as_ref()).map_or(0, |spare| spare.capacity)
+        self.core(core).lock().spare.as_ref().map_or(0, |spare| spare.capacity)
     }
 
     /// Makes the next segment of `core`, whole: recycled, or zero-filled and synced. Slow; for a background thread.
@@ -96,36 +105,31 @@ impl SegmentSupply {
     /// # Errors
     /// [`WriterError::NoSpace`], [`WriterError::Io`]. The log goes on without.
     pub fn prepare(&self, core: CoreId) -> Result<(), WriterError> {
-        let (number, free) = {
-            let mut state = self.state.lock();
-            let free = state.free.pop();
-            let supply = state.cores.entry(core).or_default();
+        let of_core = self.core(core);
+        let number = {
+            let mut supply = of_core.lock();
             if supply.spare.is_some() || supply.preparing {
-                state.free.extend(free);
                 return Ok(());
             }
             supply.preparing = true;
-            let number = supply.next;
-            supply.next = number.next();
-            (number, free)
+            supply.take_number()
         };
+        let free = self.free.lock().pop();
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
             None => self.make(core, number, self.segment_bytes, self.segment_bytes),
         };
-        let mut state = self.state.lock();
-        let supply = state.cores.entry(core).or_default();
+        let mut supply = of_core.lock();
         supply.preparing = false;
         let mut spare = made?;
         if supply.spare.is_some() {
             // `take` could not wait and went ahead; this one is not needed.
-            drop(state);
+            drop(supply);
             return self.storage.remove(&spare.name).map_err(|error| self.io("remove", &spare.name, error));
         }
         if supply.next != number.next() {
             // Overtaken as well, but welcome. The numbers of a chain ascend, so it needs a new one.
-            spare.number = supply.next;
-            supply.next = supply.next.next();
+            spare.number = supply.take_number();
             let name = FileName::Segment(core, spare.number).to_string();
             self.rename_durably(&spare.name, &name)?;
             spare.name = name;
@@ -136,8 +140,19 @@ impl SegmentSupply {
 
     /// Makes sure that `core` has a spare segment that can hold `bytes`.
     pub(crate) fn ensure(&self, core: CoreId, bytes: u64) -> Result<(), WriterError> {
-        let mut state = self.state.lock();
-        let supply = state.cores.entry(core).or_default();
+        self.ensure_locked(core, &mut self.core(core).lock(), bytes)
+    }
+
+    /// The next segment of `core`, able to hold `bytes`.
+    pub(crate) fn take(&self, core: CoreId, bytes: u64) -> Result<Spare, WriterError> {
+        let of_core = self.core(core);
+        let mut supply = of_core.lock();
+        self.ensure_locked(core, &mut supply, bytes)?;
+        Ok(supply.spare.take().unwrap_or_else(|| unreachable!("ensured under the same lock")))
+    }
+
+    fn ensure_locked(&self, core: CoreId, supply: &mut CoreSupply, bytes: u64) -> Result<(), WriterError> {
+        let bytes = bytes.next_multiple_of(PAGE_BYTES);
         if let Some(spare) = &mut supply.spare {
             if spare.capacity < bytes {
                 self.allocate(spare.file.as_ref(), &spare.name, bytes)?;
@@ -145,23 +160,14 @@ impl SegmentSupply {
             }
             return Ok(());
         }
-        let number = supply.next;
         let capacity = bytes.max(self.segment_bytes);
+        let number = supply.take_number();
         supply.spare = Some(self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity))?);
-        supply.next = number.next();
         Ok(())
     }
 
-    /// The next segment of `core`, able to hold `bytes`.
-    pub(crate) fn take(&self, core: CoreId, bytes: u64) -> Result<Spare, WriterError> {
-        loop {
-            self.ensure(core, bytes)?;
-            // Ends: only this core's drain, whose lock the caller holds, takes its spares.
-            if let Some(spare) = self.state.lock().cores.get_mut(&core).and_then(|supply| supply.spare.take())
-            {
-                return Ok(spare);
-            }
-        }
+    fn core(&self, core: CoreId) -> Arc<Mutex<CoreSupply>> {
+        Arc::clone(self.cores.lock().entry(core).or_default())
     }
 
     /// Takes back segments that no manifest needs any more: keeps some of them for reuse, removes the others.
@@ -171,13 +177,11 @@ impl SegmentSupply {
     pub fn recycle(&self, core: CoreId, segments: &[SegmentNumber]) -> Result<(), WriterError> {
         for number in segments {
             let name = FileName::Segment(core, *number).to_string();
-            let mut state = self.state.lock();
-            if state.free.len() < self.free_max {
+            if self.free.lock().len() < self.free_max {
                 let free = FileName::Free(core, *number).to_string();
                 self.storage.rename(&name, &free).map_err(|error| self.io("rename", &name, error))?;
-                state.free.push(free);
+                self.free.lock().push(free);
             } else {
-                drop(state);
                 self.storage.remove(&name).map_err(|error| self.io("remove", &name, error))?;
             }
         }

@@ -11,8 +11,8 @@
 mod imp {
     pub(crate) use std::sync::atomic::fence;
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
-    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
     pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
+    pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
     pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
 
     /// Gives way to the thread that is waited for: on a machine with fewer CPUs than threads it may not be running.
@@ -41,8 +41,8 @@ mod imp {
 mod imp {
     pub(crate) use loom::sync::atomic::fence;
     pub(crate) type AtomicU64 = loom::sync::atomic::AtomicU64;
-    pub(crate) type AtomicBool = loom::sync::atomic::AtomicBool;
     pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
+    pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
     /// parking_lot's interface over loom's mutex: no poisoning.
     #[derive(Debug, Default)]

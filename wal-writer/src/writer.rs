@@ -9,7 +9,7 @@ use wal_format::{CoreId, EntryEncoder, Epoch, Offsets, OperationRef, Sequence, e
 
 use crate::batch::WriteBatch;
 use crate::clock::{Clock, HybridClock};
-use crate::drain::{EPOCH_RECORD, EPOCH_RECORD_BYTES, LARGE_RECORD, LARGE_RECORD_BYTES, Large};
+use crate::drain::{EPOCH_RECORD_BYTES, LARGE_RECORD_BYTES, Large, write_epoch, write_large};
 use crate::error::WriterError;
 use crate::log::{CoreLog, LogParts};
 use crate::options::RING_BYTES_MIN;
@@ -60,7 +60,9 @@ impl CoreWalWriter {
         timestamp_floor: u64,
     ) -> (Self, Arc<CoreLog>) {
         assert!(parts.options.ring_bytes >= RING_BYTES_MIN, "a ring of at least {RING_BYTES_MIN} bytes");
-        let (producer, consumer) = ring(parts.options.ring_bytes);
+        let (mut producer, consumer) = ring(parts.options.ring_bytes);
+        // Nothing is backed by space on the medium yet: the first append asks for it.
+        producer.refresh(0, 0);
         let start = parts.start;
         let log = CoreLog::new(parts, consumer);
         let floor = timestamp_floor.max(start.timestamp_ns);
@@ -131,9 +133,9 @@ impl CoreWalWriter {
             return Err(WriterError::SourceNameTooLong { max: SOURCE_NAME_BYTES_MAX });
         }
         let encoded = batch.encoded();
+        check_size(encoded.len())?;
         let bytes = encoded.len() + VARINT_BYTES_MAX;
-        check_size(bytes)?;
-        if bytes > self.producer.record_bytes_max() - SLACK_BYTES {
+        if bytes > self.in_ring_bytes_max() {
             return self.append_large(batch);
         }
         self.append_with(bytes, batch.count(), |stretch, delta| {
@@ -223,10 +225,9 @@ impl CoreWalWriter {
     #[inline(always)]
     fn append_inlined(&mut self, operation: &OperationRef<'_>) -> Result<Sequence, WriterError> {
         let bytes = operation.body_bytes().saturating_add(1 + VARINT_BYTES_MAX);
-        if bytes > self.producer.record_bytes_max() - SLACK_BYTES || !operation.is_encodable() {
-            let mut batch = WriteBatch::new();
-            check_size(bytes)?;
-            return self.append_batch(batch.push(operation));
+        if bytes > self.in_ring_bytes_max() || !operation.is_encodable() {
+            check_size(entry::entry_bytes(0, operation))?;
+            return self.append_batch(WriteBatch::new().push(operation));
         }
         self.append_with(bytes, 1, |stretch, delta| {
             let mut encoder = EntryEncoder::new(stretch);
@@ -244,7 +245,7 @@ impl CoreWalWriter {
         encode: impl FnOnce(&mut [u8], u64) -> usize,
     ) -> Result<Sequence, WriterError> {
         let reserved = bytes + SLACK_BYTES;
-        if !self.producer.has_room(reserved) || self.log.is_failed() {
+        if !self.producer.has_room(reserved) || self.log.needs_attention() {
             self.make_room(reserved)?;
         }
         Ok(self.append_reserved(reserved, count, encode))
@@ -265,7 +266,7 @@ impl CoreWalWriter {
         let timestamp = self.clock.next_ns();
         assert!(timestamp >= self.last_timestamp, "a core's timestamps never decrease");
         let stretch = self.producer.reserve(reserved);
-        let mut at = if pinned.is_first() { write_epoch_record(stretch, pinned.epoch()) } else { 0 };
+        let mut at = if pinned.is_first() { write_epoch(stretch, pinned.epoch()) } else { 0 };
         at += encode(&mut stretch[at..], timestamp - self.last_timestamp);
         if pinned.is_first() {
             pinned.start(sequence);
@@ -283,41 +284,45 @@ impl CoreWalWriter {
     fn append_large(&mut self, batch: &WriteBatch) -> Result<Sequence, WriterError> {
         self.log.check()?;
         self.log.make_room()?;
-        let bytes = batch.encoded_bytes() as u64 + 16 * 1024;
-        self.log.space_limit(self.producer.position(), bytes)?;
-        self.log.reserve_segment(bytes)?;
+        let payload = batch.encoded().to_vec();
+        // As if it were in the ring: the file must have room for it. Then for its record; from there on nothing fails,
+        // because the record must follow once the batch stands beside the ring.
+        let position = self.producer.position();
+        self.log.grant(position + payload.len() as u64 + LARGE_RECORD_BYTES as u64, position)?;
+        let reserved = LARGE_RECORD_BYTES + SLACK_BYTES;
+        self.make_room(reserved)?;
         let index = self.next_large;
-        let large = Large { index, payload: batch.encoded().to_vec(), entry_count: batch.count() };
-        // Room first: once the batch stands beside the ring, its record must follow.
-        self.make_room(LARGE_RECORD_BYTES + SLACK_BYTES)?;
-        self.log.push_large(large);
+        self.log.push_large(Large { index, payload, entry_count: batch.count() });
         self.next_large += 1;
         let last_timestamp = self.last_timestamp;
-        self.append_with(LARGE_RECORD_BYTES, batch.count(), |stretch, delta| {
-            stretch[0] = LARGE_RECORD;
-            stretch[1..9].copy_from_slice(&index.to_le_bytes());
-            stretch[9..17].copy_from_slice(&(last_timestamp + delta).to_le_bytes());
-            LARGE_RECORD_BYTES
-        })
+        Ok(self.append_reserved(reserved, batch.count(), |stretch, delta| {
+            write_large(stretch, index, last_timestamp + delta)
+        }))
     }
 
     /// Waits until `bytes` fit: in the ring, and on the medium. Also where a failed log is noticed, and where a
     /// flusher is woken when a quarter of the ring was filled since the last look.
     #[cold]
     fn make_room(&mut self, bytes: usize) -> Result<(), WriterError> {
-        self.log.check()?;
         loop {
-            let space = self.log.space_limit(self.producer.position(), bytes as u64)?;
-            let is_filling = self.producer.refresh(space, bytes);
+            let needed = self.producer.end_of(bytes);
+            let granted = self.log.grant(needed, self.producer.position() + self.producer.quarter())?;
+            let is_filling = self.producer.refresh(granted, bytes);
             if self.producer.has_room(bytes) {
                 if is_filling {
                     self.log.wake_flusher();
                 }
                 return Ok(());
             }
-            // Ends: each round frees what was appended so far, or returns why it cannot.
+            // Ends: the space is granted, and each round frees what was appended so far, or returns why it cannot.
             self.log.make_room()?;
         }
+    }
+
+    /// Largest record that goes through the ring; with the longest delta it is still no larger than a frame may be.
+    #[inline]
+    fn in_ring_bytes_max(&self) -> usize {
+        (self.producer.record_bytes_max() - SLACK_BYTES).min(FRAME_PAYLOAD_BYTES_MAX)
     }
 }
 
@@ -328,12 +333,4 @@ fn check_size(bytes: usize) -> Result<(), WriterError> {
     Ok(())
 }
 
-#[cold]
-fn write_epoch_record(stretch: &mut [u8], epoch: Epoch) -> usize {
-    stretch[0] = EPOCH_RECORD;
-    stretch[1..EPOCH_RECORD_BYTES].copy_from_slice(&epoch.0.to_le_bytes());
-    EPOCH_RECORD_BYTES
-}
-
 const _: () = assert!(entry::TAG_MORE & 0x7f == 0);
-const _: () = assert!(EPOCH_RECORD & 0x07 == 0 && LARGE_RECORD & 0x07 == 0);
