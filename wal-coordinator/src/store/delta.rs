@@ -12,8 +12,6 @@ const RECORD_HEADER_BYTES: usize = 8;
 const DELETED: u32 = u32::MAX;
 /// What a record costs in the index.
 const SLOT_BYTES: usize = size_of::<Slot>();
-/// How many records ahead of its reader the index loads.
-const LOOKAHEAD: usize = 8;
 const ARENA_BYTES_MIN: usize = 64 * 1024;
 
 /// Puts and deletes, collected and then sorted. Once sorted it is read; [`Self::clear`] and [`Self::compact`] make it
@@ -146,13 +144,7 @@ impl Delta {
 
     /// After [`Self::sort`]: keys ascending, each with its last value, or `None` if it was deleted.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.index.iter().enumerate().map(|(number, slot)| {
-            // Records stand in the order of arrival: without a load ahead of need, each one is a cache miss.
-            if let Some(ahead) = self.index.get(number + LOOKAHEAD) {
-                std::hint::black_box(self.arena[ahead.at]);
-            }
-            self.record(slot.at)
-        })
+        self.index.iter().map(|slot| self.record(slot.at))
     }
 
     /// Grows by doubling, but not beyond the budget as doubling would.

@@ -21,7 +21,7 @@ use super::delta::Delta;
 use super::{Changes, CheckpointCut, CheckpointStore, StoreError, StoredState, tiers};
 
 /// Keeps the state in sorted runs beside the log. Costs O(log n) writes a byte, keeps O(log n) runs, and takes at
-/// most about four times the space of the oldest run plus one delta.
+/// most about four times the space of the oldest run plus one delta; twice that while all of it merges.
 #[derive(Clone)]
 pub struct RunStore {
     storage: Arc<dyn Storage>,

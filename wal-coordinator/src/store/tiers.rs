@@ -94,6 +94,7 @@ mod tests {
         check(&[900 * MIB, MIB, 64 * MIB], &[0..1, 1..3]);
         // The others are three times the oldest.
         check(&[MIB, MIB, MIB], &[0..1, 1..2, 2..3]);
+        check(&[MIB, 1900 * 1024, 1900 * 1024], &[0..3]);
         check(&[MIB, 3 * MIB], &[0..2]);
         // Many new runs of one delta.
         check(&[64 * MIB; 9], &[0..4, 4..8, 8..9]);
