@@ -5,12 +5,13 @@ use std::path::Path;
 use wal_format::checksum::extend;
 use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
 use wal_format::{
-    Barrier, Damage, EntryDecoder, Epoch, Finding, FormatError, Found, FrameHeader, FrameKind, Seal,
-    SegmentHeader, SegmentNumber, SegmentSeed, Sequence,
+    Barrier, Damage, EntryDecoder, Epoch, FormatError, Found, FrameHeader, FrameKind, Seal, SegmentHeader,
+    SegmentSeed, Sequence,
 };
 
 use crate::error::ReadError;
 use crate::source::SourceFile;
+use crate::stop::{Step, Stop, StopReason};
 use crate::window::Window;
 
 /// Writers zero-fill the page that they write, so up to its end zeros mean "nothing yet" even where fewer than a
@@ -45,72 +46,6 @@ pub enum Depth {
     Frame,
     /// The entries too: each decodes, they are as many as the header says, and the last one completes its batch.
     Entries,
-}
-
-/// Outcome of one step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A frame: see [`FrameReader::header`] and [`FrameReader::payload`].
-    Frame,
-    /// No frame follows.
-    Stop(Stop),
-}
-
-/// Where and why a segment stops being readable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// First byte that is not part of a frame.
-    pub offset: u64,
-    /// What stands there.
-    pub reason: StopReason,
-}
-
-/// What stands behind the last frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The given end, exactly.
-    End,
-    /// Zeros, or the end of the file.
-    Nothing,
-    /// A frame of an earlier life of the file, and the segment that it was then.
-    Stale(SegmentNumber),
-    /// Bytes that fail a check.
-    Damage(Damage),
-    /// The log reaches the end of a segment, but the next one cannot follow.
-    Successor {
-        /// The next segment.
-        segment: SegmentNumber,
-        /// Which check its header fails.
-        damage: Damage,
-    },
-}
-
-impl StopReason {
-    /// The column of the verdict table.
-    #[must_use]
-    pub fn finding(&self) -> Finding {
-        match self {
-            Self::End | Self::Nothing => Finding::Nothing,
-            Self::Stale(_) => Finding::Stale,
-            Self::Damage(_) | Self::Successor { .. } => Finding::Damage,
-        }
-    }
-}
-
-impl std::fmt::Display for StopReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::End => f.write_str("the end that was asked for"),
-            Self::Nothing => f.write_str("nothing stands there"),
-            Self::Stale(segment) => {
-                write!(f, "a frame from the time when the file was segment {segment} stands there")
-            }
-            Self::Damage(damage) => damage.fmt(f),
-            Self::Successor { segment, damage } => {
-                write!(f, "segment {segment} cannot follow: {damage}")
-            }
-        }
-    }
 }
 
 /// Reads the frames of one segment, in order, through one buffer.

@@ -10,8 +10,9 @@ use wal_format::{
 };
 
 use crate::error::ReadError;
-use crate::frames::{Depth, FrameReader, Order, Step, StopReason};
+use crate::frames::{Depth, FrameReader, Order};
 use crate::source::{Source, SourceFile, read_full};
+use crate::stop::{Step, StopReason};
 
 /// Reads one run. What it hands out is checked up to there; that the run is *complete* is known when
 /// [`Self::advance`] returned false: then count, length and digest agree with its seal and with the manifest.
