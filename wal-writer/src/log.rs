@@ -313,7 +313,10 @@ impl CoreLog {
     }
 
     pub(crate) fn push_large(&self, large: Large) {
-        self.drain.lock().large.push_back(large);
+        let mut drain = self.drain.lock();
+        drain.large.push_back(large);
+        // It takes from the space that was granted.
+        self.publish_drain(&drain);
     }
 
     fn sync_gated(&self, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, WriterError> {

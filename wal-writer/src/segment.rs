@@ -183,7 +183,11 @@ impl SegmentWriter {
         }
         let used = self.buffer.len();
         self.fill_ahead(used)?;
-        self.buffer.resize(used.next_multiple_of(PAGE_BYTES), 0);
+        // Zeros behind the last frame, also where a page ends with it: the bytes that a recycled file held there before
+        // would look like damage.
+        let zeroed = (used + FRAME_HEADER_BYTES).next_multiple_of(PAGE_BYTES);
+        let capacity = usize::try_from(self.capacity - self.buffer_at).unwrap_or(usize::MAX);
+        self.buffer.resize(zeroed.min(capacity).max(used), 0);
         write_all_at(self.file.as_ref(), &self.buffer, self.buffer_at)?;
         self.is_dirty = false;
         self.filled = self.filled.max(self.buffer_at + self.buffer.len() as u64);

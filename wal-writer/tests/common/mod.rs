@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use wal_reader::{CoreScan, Inventory, MemorySource, PerCoreWalReader, ReadError, ScanOptions};
+use wal_reader::{MemorySource, PerCoreWalReader, ReadError};
 use wal_writer::format::{
     CoreId, Epoch, FileName, Found, FrameHeader, FrameKind, HeaderBlock, LogId, OperationRef,
     PerCoreWalEntry, SegmentHeader, SegmentNumber, SegmentSeed, Sequence, WalOperation,
@@ -198,15 +198,6 @@ pub fn read_image(image: Image) -> Result<Vec<PerCoreWalEntry>, ReadError> {
         entries.push(entry.to_owned());
     }
     Ok(entries)
-}
-
-/// All that a reader can tell of these files; every other file counts as released.
-pub fn scan(image: Image) -> CoreScan {
-    let source = source(image);
-    let inventory = Inventory::list(&source).unwrap();
-    let released = |_, _| true;
-    let options = ScanOptions { released: Some(&released), ..ScanOptions::default() };
-    CoreScan::run(&source, LOG_ID, CORE, inventory.segments_of(CORE), &options).unwrap()
 }
 
 /// Numbers that look random and are the same for the same seed.
