@@ -1,5 +1,18 @@
-//! The read side of a per-core write-ahead log: one core's segments as a stream of entries, the ordered merge of all
-//! cores, and checkpoint runs.
+//! The read side of a per-core write-ahead log: one core's segments as a stream of borrowed entries, the ordered merge
+//! of all cores in bounded memory, and checkpoint runs.
+//!
+//! `FORMAT.md` at the top of the workspace says what the bytes mean; `wal-format` decodes them; this crate finds them,
+//! checks that they follow from each other, and says how a log ends and on what evidence. It never links the writer.
+//!
+//! **Guarantees.** Whatever is handed out has passed every check of the format. An I/O error is never an end of log.
+//! Memory is one buffer per core or run, and no length field allocates more than its file holds.
+//!
+//! **Not promised.** A log read with [`PerCoreWalReader::open`] is judged by its own core's evidence alone; only
+//! recovery brings the other cores' barriers and the page cache into it.
+//!
+//! Reading order: [`Source`] is the seam to the file system, [`Inventory`] what is there; [`Chain`] says which segments
+//! make up a core's log, [`FrameReader`] reads one of them, [`CoreScan`] all of them with every proof; then
+//! [`PerCoreWalReader`], [`MergedReader`], and for checkpoints [`RunReader`] and [`CheckpointReader`].
 #![forbid(unsafe_code)]
 
 mod error;
@@ -48,3 +61,7 @@ pub use spans::Span;
 pub use stats::SegmentStats;
 pub use stop::{Step, Stop, StopReason};
 pub use witness::Witnesses;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use wal_format::{Damage, Finding, SegmentNumber};
 /// Outcome of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A frame: see [`FrameReader::header`] and [`FrameReader::payload`].
+    /// A frame: see [`FrameReader::header`](crate::FrameReader::header) and its payload.
     Frame,
     /// No frame follows.
     Stop(Stop),

@@ -59,6 +59,17 @@ impl LogBuilder {
         Self { log_id, cores: BTreeMap::new(), files, epoch: Epoch(1), clock: 1000 }
     }
 
+    /// Goes on with these files, whatever they hold; every core needs a [`LogBuilder::resume`] before it appends.
+    #[must_use]
+    pub fn from_files(log_id: LogId, files: MemorySource) -> Self {
+        Self { files, ..Self::new(log_id) }
+    }
+
+    /// Begins a segment with this header; the core's other files stay as they are.
+    pub fn resume(&mut self, header: SegmentHeader) {
+        self.cores.insert(header.core, CoreBuilder::new(header));
+    }
+
     /// The log's id.
     #[must_use]
     pub fn log_id(&self) -> LogId {
