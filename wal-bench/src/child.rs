@@ -39,7 +39,8 @@ impl Engine {
     /// # Errors
     /// Whatever the system says about starting it.
     pub fn start_program(program: &std::path::Path, args: &[String]) -> io::Result<Self> {
-        let mut child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child =
+            Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let (sender, lines) = channel();
         let output = child.stdout.take();
         let reader = std::thread::spawn(move || {

@@ -76,7 +76,12 @@ impl Bar {
     }
 
     /// Shows that `done` of `total` is done, unless that was shown a moment ago.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a picture")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a picture"
+    )]
     pub fn show(&mut self, done: u64, total: u64, note: &str) {
         let every = Duration::from_millis(if self.is_terminal { 80 } else { 2000 });
         if self.shown.is_some_and(|shown| shown.elapsed() < every) {
@@ -86,7 +91,12 @@ impl Bar {
         let part = if total == 0 { 1.0 } else { done.min(total) as f64 / total as f64 };
         if self.is_terminal {
             let filled = (part * 40.0) as usize;
-            eprint!("\r  [{}{}] {:>3.0} %  {note}\x1b[K", "#".repeat(filled), ".".repeat(40 - filled), part * 100.0);
+            eprint!(
+                "\r  [{}{}] {:>3.0} %  {note}\x1b[K",
+                "#".repeat(filled),
+                ".".repeat(40 - filled),
+                part * 100.0
+            );
             let _ = std::io::stderr().flush();
         } else {
             eprintln!("  {:>3.0} %  {note}", part * 100.0);

@@ -64,7 +64,8 @@ impl CoreThread {
 
     /// Counts everything assigned to this core.
     pub(super) fn run(mut self, assignments: &[Assignment]) -> Result<(), Failure> {
-        for assignment in assignments.iter().filter(|assignment| assignment.offset < assignment.source.bytes) {
+        for assignment in assignments.iter().filter(|assignment| assignment.offset < assignment.source.bytes)
+        {
             self.count_file(assignment)
                 .map_err(|error| format!("{}: {error}", assignment.source.path.display()))?;
         }
@@ -112,7 +113,8 @@ impl CoreThread {
         let Some(start) = unfinished_word(&before, seam[1]) else { return Ok(offset) };
         let word = key_of(&before[start..]);
         let counts = self.shards.get_mut(&source.shard).ok_or("a file of another core's shard")?;
-        let count = counts.get_mut(word).filter(|count| **count > 0).ok_or("a counted word is not in the counts")?;
+        let count =
+            counts.get_mut(word).filter(|count| **count > 0).ok_or("a counted word is not in the counts")?;
         *count -= 1;
         write_key(&mut self.key, source.shard, word);
         self.batch.clear();

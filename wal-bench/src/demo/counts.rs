@@ -71,7 +71,9 @@ impl Replay for Counts {
                 Ok(())
             }
             // Offsets and watermarks come back from recovery itself.
-            OperationRef::Commit { .. } | OperationRef::Checkpoint { .. } | OperationRef::EpochBarrier => Ok(()),
+            OperationRef::Commit { .. } | OperationRef::Checkpoint { .. } | OperationRef::EpochBarrier => {
+                Ok(())
+            }
         }
     }
 }

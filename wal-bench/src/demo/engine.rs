@@ -52,7 +52,8 @@ fn run(options: &Options) -> Result<(), Failure> {
     let mut cores = Vec::new();
     for core in 0..options.cores {
         let mine = (core..shards.len()).step_by(options.cores);
-        let mine: HashMap<usize, Shard> = mine.filter_map(|shard| Some((shard, shards[shard].take()?))).collect();
+        let mine: HashMap<usize, Shard> =
+            mine.filter_map(|shard| Some((shard, shards[shard].take()?))).collect();
         cores.push(CoreThread::new(manager.take_writer(core)?, mine, acks.clone()));
     }
     drop(acks);

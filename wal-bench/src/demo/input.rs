@@ -19,8 +19,8 @@ pub const SHARDS: usize = 64;
 pub const BYTES_MAX: u64 = 64 << 20;
 
 const TEXT_EXTENSIONS: [&str; 24] = [
-    "rs", "md", "txt", "toml", "c", "h", "py", "json", "yml", "yaml", "sh", "S", "s", "cpp", "hpp", "html", "css",
-    "js", "stderr", "orig", "lock", "csv", "tex", "adoc",
+    "rs", "md", "txt", "toml", "c", "h", "py", "json", "yml", "yaml", "sh", "S", "s", "cpp", "hpp", "html",
+    "css", "js", "stderr", "orig", "lock", "csv", "tex", "adoc",
 ];
 
 /// One source of the stream job.
@@ -71,7 +71,8 @@ impl SourceFile {
     /// Whether the file is still what it was when it was listed.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|now| now.len() == self.bytes && now.modified().ok() == self.modified)
+        fs::metadata(&self.path)
+            .is_ok_and(|now| now.len() == self.bytes && now.modified().ok() == self.modified)
     }
 }
 
@@ -122,7 +123,9 @@ impl Input {
     #[must_use]
     pub fn repeated(&self, rounds: u64) -> Self {
         let again = |round| {
-            self.files.iter().map(move |file| SourceFile::new(file.path.clone(), round, file.bytes, file.modified))
+            self.files
+                .iter()
+                .map(move |file| SourceFile::new(file.path.clone(), round, file.bytes, file.modified))
         };
         Self { files: (0..rounds).flat_map(again).collect(), left_out: self.left_out }
     }
@@ -155,7 +158,10 @@ impl Input {
     /// # Errors
     /// Whatever the file system says.
     pub fn save(&self, list: &Path) -> io::Result<()> {
-        let lines = self.files.iter().map(|file| format!("{}\t{}\t{}\n", file.round, file.bytes, file.path.display()));
+        let lines = self
+            .files
+            .iter()
+            .map(|file| format!("{}\t{}\t{}\n", file.round, file.bytes, file.path.display()));
         fs::write(list, lines.collect::<String>())
     }
 
@@ -226,7 +232,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let folder = directory.path().join("text");
         fs::create_dir_all(folder.join("target")).expect("a folder");
-        for (name, text) in [("b.rs", "fn b"), ("a.txt", "a"), ("c.bin", "no"), ("target/d.rs", "no"), ("e.md", "")] {
+        for (name, text) in
+            [("b.rs", "fn b"), ("a.txt", "a"), ("c.bin", "no"), ("target/d.rs", "no"), ("e.md", "")]
+        {
             fs::write(folder.join(name), text).expect("a file");
         }
         let listed = Input::below(&folder).expect("listed");

@@ -91,7 +91,9 @@ fn options(args: &Args) -> Result<Options, Usage> {
         seed: args.number("--seed", 0..=u64::MAX)?.unwrap_or_else(fresh_seed),
     };
     if options.keep && options.directory.is_none() {
-        return Err(Usage::Wrong("--keep needs --dir: a temporary directory has no name to come back to".into()));
+        return Err(Usage::Wrong(
+            "--keep needs --dir: a temporary directory has no name to come back to".into(),
+        ));
     }
     Ok(options)
 }

@@ -143,7 +143,11 @@ fn live(
                 life.note(&line, input, story)?;
                 let done: u64 = story.known.iter().sum();
                 let phase = if life.begun.is_some() { "counting" } else { "recovering" };
-                bar.show(done, total, &format!("{phase}; {} kills, {} checkpoints", story.kills, story.checkpoints));
+                bar.show(
+                    done,
+                    total,
+                    &format!("{phase}; {} kills, {} checkpoints", story.kills, story.checkpoints),
+                );
                 if let Some(Kill::AtWork { thousandths, delay }) = kill
                     && life.begun.is_some()
                     && done >= scaled(total, thousandths)
@@ -266,7 +270,10 @@ fn conclude(options: &Options, directory: &Path, input: &Input, story: &Story) -
     table.row("input", format!("{} sources, {}", count(input.files.len() as u64), bytes(input.bytes())));
     table.row("words", format!("{}, {} different", count(words), count(expected.len() as u64)));
     table.row("cores", options.cores.to_string());
-    table.row("time counting", format!("{}; plainly, in one thread: {}", time(story.work_time), time(plain_time)));
+    table.row(
+        "time counting",
+        format!("{}; plainly, in one thread: {}", time(story.work_time), time(plain_time)),
+    );
     table.row("entries appended", count(story.entries));
     table.row("appends per second", count(per_second(story.entries, story.work_time)));
     table.row("bytes logged", bytes(story.bytes));
@@ -288,7 +295,10 @@ fn conclude(options: &Options, directory: &Path, input: &Input, story: &Story) -
     table.row("verdict", verdict);
     print!("{table}");
     for difference in differences.iter().take(10) {
-        println!("    {:?}: counted {}, expected {}", difference.word, difference.counted, difference.expected);
+        println!(
+            "    {:?}: counted {}, expected {}",
+            difference.word, difference.counted, difference.expected
+        );
     }
     Ok(differences.is_empty())
 }

@@ -76,6 +76,8 @@ mod tests {
             Event::Done,
         ];
         events.iter().for_each(|event| assert_eq!(Event::parse(&event.to_string()).as_ref(), Some(event)));
-        ["", "durable 1", "durable x 2", "done 1", "other"].iter().for_each(|line| assert_eq!(Event::parse(line), None));
+        ["", "durable 1", "durable x 2", "done 1", "other"]
+            .iter()
+            .for_each(|line| assert_eq!(Event::parse(line), None));
     }
 }

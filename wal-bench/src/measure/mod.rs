@@ -1,3 +1,5 @@
 //! x
 /// x
-pub fn main(_words: impl IntoIterator<Item = String>) -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+pub fn main(_words: impl IntoIterator<Item = String>) -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
