@@ -162,6 +162,12 @@ impl SegmentSupply {
         }
         let capacity = bytes.max(self.segment_bytes);
         let number = supply.take_number();
+        // Without background threads nobody prepares: released files are used again here, or never.
+        let free = if capacity == self.segment_bytes { self.free.lock().pop() } else { None };
+        if let Some(free) = free {
+            supply.spare = Some(self.reuse(core, number, &free)?);
+            return Ok(());
+        }
         supply.spare = Some(self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity))?);
         Ok(())
     }
