@@ -1,0 +1,79 @@
+//! How much memory merging takes, in a process of its own, beside one that opens the same log and does not merge.
+
+use std::path::Path;
+use std::process::Command;
+
+use wal_coordinator::PerCoreWalConfig;
+
+use super::machine::field;
+use super::samples::{Samples, ns_each};
+use super::{Failure, Plan, Row, VALUE_BYTES, key};
+
+/// The hidden option that makes this program the measured process.
+pub(super) const CHILD: &str = "--peak-of";
+
+const CORES: usize = 4;
+const ENTRIES: u64 = 500_000;
+
+pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+    let directory = plan.temporary()?;
+    let mut manager = super::open(directory.path(), CORES)?;
+    let mut writers: Vec<_> = (0..CORES).map(|core| manager.take_writer(core)).collect::<Result<_, _>>()?;
+    // In turns, so that the merge changes cores with every entry.
+    for number in 0..ENTRIES {
+        for writer in &mut writers {
+            writer.append_put(&key(number), &[1; VALUE_BYTES])?;
+        }
+    }
+    drop(writers);
+    manager.close()?;
+    let (mut merge, mut baseline, mut times) = (Samples::default(), Samples::default(), Samples::default());
+    for _ in 0..plan.choose(5, 2) {
+        let (peak, ns) = run_child("merge", directory.path())?;
+        merge.push(peak / 1024.0);
+        times.push(ns);
+        baseline.push(run_child("open", directory.path())?.0 / 1024.0);
+    }
+    let (merge, baseline) = (merge.median(), baseline.median());
+    Ok(vec![
+        Row::beside("peak memory, merging 4 x 500 k entries, beside opening alone", merge, baseline, "MiB"),
+        Row::alone("of which merging", format!("{} MiB", super::figures(merge - baseline))),
+        Row::alone("merging, per entry", format!("{} ns", super::figures(times.median()))),
+    ])
+}
+
+/// Peak in KiB, and ns per entry.
+fn run_child(what: &str, directory: &Path) -> Result<(f64, f64), Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args([CHILD, what, "--dir"]).arg(directory).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    match numbers.as_slice() {
+        [peak, ns] if output.status.success() => Ok((*peak, *ns)),
+        _ => Err(format!("{what}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
+}
+
+/// The measured process.
+pub(super) fn child(what: &str, directory: &Path) -> Result<(), Failure> {
+    let config = PerCoreWalConfig::new(&directory.join("log"), CORES);
+    let manager = wal_coordinator::PerCoreWalManager::new(config)?;
+    let mut ns = 0.0;
+    if what == "merge" {
+        let mut merged = manager.handle().merged(None, "bench")?;
+        let mut entries = 0;
+        ns = ns_each(ENTRIES * CORES as u64, || {
+            while let Some(entry) = merged.next()? {
+                std::hint::black_box(&entry);
+                entries += 1;
+            }
+            Ok::<_, Failure>(())
+        })?;
+        if entries != ENTRIES * CORES as u64 {
+            return Err(format!("{entries} entries were merged").into());
+        }
+    }
+    let peak = field("/proc/self/status", "VmHWM").ok_or("no VmHWM in /proc/self/status")?;
+    println!("{} {ns}", peak.trim_end_matches("kB").trim());
+    Ok(())
+}
