@@ -5,13 +5,18 @@
 //!
 //! **Guarantees.** An append takes no lock, makes no system call and allocates nothing while the ring has room. What
 //! [`CoreWalWriter::sync`] or a durable [`Receipt`] acknowledged is on the medium, at the position that the log says.
-//! A failed sync is never taken for done and never retried on the same file.
+//! A failed sync is never taken for done and never retried on the same file. The README numbers them all.
 //!
 //! **Not for** several cores: epochs, checkpoints and reopening are `wal-coordinator`'s.
 //!
 //! Reading order: [`writer`](CoreWalWriter) (the append), `ring`, [`pin`](GlobalEpoch) (epochs), `drain` and
 //! `segment` (bytes to files), [`log`](CoreLog) (locks, syncs, failures), [`progress`](Progress) (receipts),
-//! [`supply`](SegmentSupply) (segment files), [`storage`] (the seam).
+//! [`supply`](SegmentSupply) (segment files), [`storage`] (the seam). `sync.rs` is the door to atomics and locks, and
+//! names every ordering; `loom_models` checks them.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod batch;
 mod clock;

@@ -1,10 +1,13 @@
 //! Epochs: frames never mix them, and a requested seal cuts exactly between two of them.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Random, SMALL, rig, segments};
-use wal_writer::format::{Barrier, Epoch, FrameKind, Sequence};
+use wal_reader::{LogPosition, PerCoreWalReader};
+use wal_writer::format::{Barrier, Epoch, FileName, FrameKind, SegmentNumber, Sequence};
 use wal_writer::storage::recording::{Fault, OperationKind};
 use wal_writer::{EpochEnd, SealedAt, WriterError};
 
@@ -122,10 +125,29 @@ fn seals_of_many_epochs_stand_at_their_cuts_while_syncs_fail() {
             sealed_count += 1;
             let end = sealed.unwrap().end;
             assert!(end.is_none_or(|end| end.sequence == cut), "sealed at {end:?}, the cut is {cut}");
+            // And it stands in the log, not in a file that was given up: everything up to it can be read.
+            if let Some(end) = end {
+                let first = rig.storage.current().keys().find_map(|name| segment_of(name)).unwrap();
+                let start = LogPosition::start_of(first, Sequence(0));
+                let end = LogPosition { segment: end.segment, offset: end.offset, sequence: end.sequence };
+                let image = rig.storage.image(rig.storage.event_count(), &common::LOSE_ALL);
+                let source = Arc::new(common::source(image));
+                let mut reader =
+                    PerCoreWalReader::range(source, common::LOG_ID, common::CORE, start, end).unwrap();
+                while reader.advance().unwrap() {}
+                assert_eq!(reader.entries(), cut.0);
+            }
             rig.check_durable();
         }
     }
     assert!(sealed_count > 500, "only {sealed_count} epochs were sealed");
+}
+
+fn segment_of(name: &str) -> Option<SegmentNumber> {
+    match FileName::parse(name) {
+        Some(FileName::Segment(_, number)) => Some(number),
+        _ => None,
+    }
 }
 
 #[test]

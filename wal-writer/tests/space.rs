@@ -1,6 +1,6 @@
 //! Space: a full disk refuses entries before they are accepted; short and interrupted calls are nobody's business;
 //! files made ahead, or used before, read as empty.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod common;
 
@@ -81,6 +81,23 @@ fn an_epoch_ends_on_a_full_disk_so_that_space_can_be_released() {
     rig.supply.prepare(common::CORE).unwrap();
     rig.put(100).unwrap();
     rig.writer.sync().unwrap();
+}
+
+#[test]
+fn what_has_a_place_becomes_durable_although_the_rest_has_none() {
+    let mut rig = rig(SMALL);
+    rig.puts(5, 100);
+    rig.storage.set_quota(Some(rig.storage.used_bytes()));
+    rig.log.request_seal(Epoch(2));
+    let (_, cut) = rig.close_epoch();
+    // Accepted while the current segment had room; but that is sealed at the cut.
+    rig.puts(2, 100);
+    assert!(matches!(rig.writer.sync(), Err(WriterError::NoSpace { .. })));
+    assert!(matches!(rig.writer.durable().wait(), Err(WriterError::NoSpace { .. })), "a wait must not hang");
+    assert_eq!(rig.log.durable(), cut);
+    rig.storage.set_quota(None);
+    rig.writer.durable().wait().unwrap();
+    rig.check_durable();
 }
 
 #[test]

@@ -1,43 +1,40 @@
-//! Receipts: no wake-up is lost (loom would report a deadlock) and none is early (a cell that is written before the
-//! progress is made, and read after the wait, would be accessed by two threads at once).
+//! Receipts: no wake-up is lost (loom would report a deadlock) and none is early (a number that is stored,
+//! Relaxed, before the progress is made is seen after the wait).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use loom::cell::UnsafeCell;
 use loom::future::block_on;
 use loom::thread;
 use wal_format::CoreId;
 
 use crate::error::WriterError;
 use crate::progress::{Progress, Receipt};
+use crate::sync::AtomicU64;
 
-/// A number and what it promises: cell i is written before the number reaches i + 1.
+/// A number and what it promises: number i is set before the number reaches i + 1.
 struct Promise {
     progress: Arc<Progress>,
-    kept: Arc<[UnsafeCell<bool>; 2]>,
+    kept: Arc<[AtomicU64; 2]>,
 }
 
 impl Promise {
     fn new() -> Self {
-        let cells = [UnsafeCell::new(false), UnsafeCell::new(false)];
-        Self { progress: Arc::new(Progress::new(0)), kept: Arc::new(cells) }
+        let kept = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        Self { progress: Arc::new(Progress::new(0)), kept }
     }
 
     fn share(&self) -> Self {
         Self { progress: Arc::clone(&self.progress), kept: Arc::clone(&self.kept) }
     }
 
-    #[allow(unsafe_code, reason = "loom's cells are read and written through raw pointers")]
     fn keep(&self, step: usize) {
-        // SAFETY: loom checks that the access is exclusive; that is the test.
-        self.kept[step].with_mut(|kept| unsafe { *kept = true });
+        self.kept[step].store(1, Relaxed);
         self.progress.advance(step as u64 + 1);
     }
 
-    #[allow(unsafe_code, reason = "loom's cells are read and written through raw pointers")]
     fn check(&self, step: usize) {
-        // SAFETY: loom checks that nobody writes meanwhile; that is the test.
-        assert!(self.kept[step].with(|kept| unsafe { *kept }), "woken before the promise was kept");
+        assert_eq!(self.kept[step].load(Relaxed), 1, "woken before the promise was kept");
     }
 
     fn receipt(&self, target: u64) -> Receipt {

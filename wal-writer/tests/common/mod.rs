@@ -1,6 +1,7 @@
 //! A log on a recording storage, what was appended to it, and how it is read back.
 #![allow(dead_code, reason = "every test file uses its own part of it")]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, unreachable_pub, reason = "for tests")]
+#![allow(clippy::cast_possible_truncation, reason = "any bytes will do")]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
