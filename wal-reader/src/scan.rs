@@ -119,6 +119,8 @@ pub struct CoreScan {
     pub(crate) keep_barriers: bool,
     /// By segment headers: entries from this sequence number on have at least this epoch.
     pub bounds: Vec<(Sequence, Epoch)>,
+    /// The highest epoch that a resumption's header in this log says to be over.
+    pub resumed_above: Option<Epoch>,
     /// First frame of every epoch, ascending, up to `end`.
     pub epoch_starts: Vec<EpochStart>,
     /// What lies behind the end.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{
-    CoreId, Damage, EntryDecoder, FrameHeader, FrameKind, LogId, SegmentHeader, SegmentNumber, SegmentSeed,
-    Sequence,
+    CoreId, Damage, EntryDecoder, FrameHeader, FrameKind, LogId, Origin, SegmentHeader, SegmentNumber,
+    SegmentSeed, Sequence,
 };
 
 use crate::chain::{Above, Chain};
@@ -94,6 +94,12 @@ impl<'a> Scanner<'a> {
                 .map(|header| (header.first_sequence, header.epoch))
                 .chain(options.start.map(|start| (start.sequence, options.start_order.epoch)))
                 .collect(),
+            resumed_above: chain
+                .links
+                .iter()
+                .filter(|link| link.header.origin == Origin::Resumption)
+                .map(|link| link.header.epoch)
+                .max(),
             epoch_starts: Vec::new(),
             discarded: Discarded::default(),
             gaps: Vec::new(),

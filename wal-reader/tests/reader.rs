@@ -255,3 +255,14 @@ fn every_flipped_byte_of_a_header_block_is_noticed() {
         assert!(open(&damaged).is_err(), "byte {at}");
     }
 }
+
+#[test]
+fn a_range_over_a_segment_that_begins_with_another_sequence_is_corrupt() {
+    let mut log = LogBuilder::new(LOG);
+    let start = log.put(A, b"a", b"value");
+    let end = log.end(A);
+    log.begin(A, SegmentNumber(1), Origin::Rotation, Some(LogPosition { sequence: Sequence(5), ..end }));
+    log.put(A, b"b", b"value");
+    let end = log.end(A);
+    assert!(matches!(range(&log.source(), start, end), Err(ReadError::Corrupt(_))));
+}

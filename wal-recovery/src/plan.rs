@@ -1,5 +1,7 @@
 //! From what was found to what is replayed and where each log goes on. Pure.
 
+use std::collections::BTreeSet;
+
 use wal_format::{CoreId, Epoch, LogId, Manifest, SegmentNumber, Sequence};
 use wal_reader::{CoreScan, Ending, Gap, Inventory, LogPosition, Order, Span, Witnesses};
 
@@ -44,6 +46,8 @@ pub struct CorePlan {
     pub order: Order,
     /// What is replayed.
     pub spans: Vec<Span>,
+    /// Entries of this epoch and above are dropped because an earlier opening decided so.
+    pub dropped_from: Option<Epoch>,
 }
 
 /// Everything that the decision rests on.
@@ -69,12 +73,18 @@ pub(crate) fn decide(findings: Findings, scope: Scope, mode: Mode) -> Plan {
     let max_epoch = scans.iter().map(|scan| scan.max_epoch).fold(manifest_epoch, Option::max);
     let timestamp_floor = scans.iter().map(|scan| scan.max_timestamp).fold(manifest_timestamp, u64::max);
     let cores: Vec<_> = scans.into_iter().map(|scan| plan_core(scan, &witnesses, limit)).collect();
+    // The epoch that new segments' headers state. One that nobody has reached yet is not over; and where an earlier
+    // opening decided more narrowly, that counts.
+    let dropped =
+        cores.iter().filter_map(|core| core.dropped_from).map(|epoch| Epoch(epoch.0.saturating_sub(1)));
+    let decided = dropped.chain(limit.map(Option::unwrap_or_default)).min();
+    let cut_epoch = decided.unwrap_or_default().min(max_epoch.unwrap_or_default());
     let resume = ResumePoints {
         log_id,
         // Epoch 0 is the one that counts as durable before anything was written.
         next_epoch: max_epoch.unwrap_or_default().next(),
         timestamp_floor,
-        cores: cores.iter().map(|core| resume_core(core, &inventory, manifest.as_ref())).collect(),
+        cores: cores.iter().map(|core| resume_core(core, &inventory, manifest.as_ref(), cut_epoch)).collect(),
         manifest: manifest.clone(),
         scope,
         cut: limit.flatten(),
@@ -100,7 +110,11 @@ fn consistent_epoch(witnesses: &Witnesses, scans: &[CoreScan], checkpoint: Optio
             witnesses.cut(*epoch, scan.core, &scan.bounds).is_none_or(|cut| cut <= scan.end.sequence)
         })
     };
-    witnesses.epochs().find(is_whole).max(checkpoint)
+    // An opening closes every epoch below its own. Its barrier says so; if the power went between header and barrier,
+    // the header alone does, and what it cut off may have held the barrier by which the epoch was chosen.
+    let resumed = scans.iter().filter_map(|scan| scan.resumed_above);
+    let candidates: BTreeSet<_> = witnesses.epochs().chain(resumed).collect();
+    candidates.into_iter().rev().find(is_whole).max(checkpoint)
 }
 
 /// `limit`: the last epoch that counts (`Some(None)`: none does); `None` if all do.
@@ -113,13 +127,14 @@ fn plan_core(scan: CoreScan, witnesses: &Witnesses, limit: Option<Option<Epoch>>
     let dropped = scan.epoch_starts.iter().find(|start| {
         start.has_entries && witnesses.is_dropped(scan.core, start.epoch, start.position.sequence)
     });
+    let dropped_from = dropped.map(|start| start.epoch);
     let above = limit.and_then(|epoch| scan.cut_above(epoch));
     let (end, order) = match dropped.into_iter().chain(above).min_by_key(|start| start.position) {
         Some(start) => (start.position, start.before),
         None => (scan.end, scan.order),
     };
     let spans = truncated(&scan.spans, end);
-    CorePlan { scan, ending, gaps, end, order, spans }
+    CorePlan { scan, ending, gaps, end, order, spans, dropped_from }
 }
 
 /// The spans below `end`.
@@ -133,7 +148,12 @@ fn truncated(spans: &[Span], end: LogPosition) -> Vec<Span> {
         .collect()
 }
 
-fn resume_core(core: &CorePlan, inventory: &Inventory, manifest: Option<&Manifest>) -> CoreResume {
+fn resume_core(
+    core: &CorePlan,
+    inventory: &Inventory,
+    manifest: Option<&Manifest>,
+    cut: Epoch,
+) -> CoreResume {
     let scan = &core.scan;
     let named = manifest.and_then(|manifest| manifest.core(scan.core)).map(|position| position.segment);
     let free = inventory.free.iter().filter(|(other, _)| *other == scan.core).map(|(_, segment)| *segment);
@@ -145,7 +165,7 @@ fn resume_core(core: &CorePlan, inventory: &Inventory, manifest: Option<&Manifes
         end: exists.then_some(core.end),
         next_sequence: core.end.sequence,
         last_timestamp: core.order.timestamp,
-        last_epoch: core.order.epoch,
+        last_epoch: core.order.epoch.max(cut),
         next_segment: used.max().map_or(SegmentNumber(0), SegmentNumber::next),
         has_discards: scan.discarded.residue || core.end.place() < scan.end.place(),
         prepared: scan.prepared.clone(),

@@ -36,7 +36,8 @@ pub struct CoreResume {
     pub next_sequence: Sequence,
     /// Timestamp of the last entry.
     pub last_timestamp: u64,
-    /// Epoch of the last entry.
+    /// Epoch of the last entry, or of the cut if that is higher: the next segment's header must state it, so that the
+    /// cut is known even if nothing but that header survives the next power loss.
     pub last_epoch: Epoch,
     /// Higher than the number of any file of this core, and than the manifest's.
     pub next_segment: SegmentNumber,

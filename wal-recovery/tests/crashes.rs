@@ -229,7 +229,9 @@ impl World {
             let (kept, again) = recover_with(&image, resume.scope, Mode::Strict)
                 .unwrap_or_else(|error| panic!("seed {seed}: in opening: {error}"));
             for core in (0..self.cores).map(CoreId) {
-                assert_eq!(kept.of_core(core), self.appended[&core], "seed {seed}\n{}", again.report);
+                let (found, decided) = (kept.of_core(core), &self.appended[&core]);
+                assert_eq!(found.len(), decided.len(), "seed {seed} core {core}\n{}", again.report);
+                assert!(found == *decided, "seed {seed} core {core}");
             }
             return self.reopen(image, &again, seed);
         }
@@ -240,7 +242,7 @@ impl World {
 #[test]
 fn what_was_synced_survives_any_subset_of_unsynced_sectors_life_after_life() {
     // More of them for a campaign.
-    let seeds = std::env::var("WAL_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    let seeds = std::env::var("WAL_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2000);
     for seed in 0..seeds {
         let mut world = World::new(seed);
         for _ in 0..4 {

@@ -273,3 +273,27 @@ fn salvage_of_an_intact_log_is_recovery() {
     log.begin(B, SegmentNumber(1), Origin::Resumption, Some(end));
     assert!(!salvage(&log.source()).unwrap().1.report.has_gaps());
 }
+
+#[test]
+fn salvage_takes_nothing_that_a_continuation_gave_up_even_if_the_chain_is_broken_below() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"value");
+    log.sync(A);
+    let first = log.core(A).name();
+    log.rotate(A);
+    log.put(A, b"b", b"value");
+    let durable = log.end(A);
+    log.put(A, b"given up", b"value");
+    let written = log.end(A);
+    log.begin(A, SegmentNumber(2), Origin::Rotation, Some(written));
+    log.put(A, b"given up", b"value");
+    log.begin(A, SegmentNumber(3), Origin::Continuation, Some(durable));
+    log.put(A, b"c", b"value");
+    let mut source = log.source();
+    source.get_mut(&first).unwrap()[20] ^= 1;
+    assert!(recover(&source).is_err());
+    let (kept, recovered) = salvage(&source).unwrap();
+    assert_eq!(kept.sequences(A), [0, 1, 2], "{}", recovered.report);
+    let is_given_up = |entry: &wal_format::PerCoreWalEntry| matches!(&entry.operation, wal_format::WalOperation::Put { key, .. } if key == b"given up");
+    assert!(!kept.entries.iter().any(is_given_up));
+}

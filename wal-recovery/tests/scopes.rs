@@ -199,3 +199,14 @@ fn recovery_never_writes_and_can_be_repeated() {
         LogPosition { segment: SegmentNumber(0), offset: plan.cores[0].end.offset, sequence: Sequence(6) };
     assert_eq!(plan.cores[0].end, end);
 }
+
+#[test]
+fn a_cut_drops_the_barriers_of_later_epochs_too() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"key", b"value");
+    log.barrier(A, 1, 0, &[(0, 1), (1, 0)]);
+    let later = log.barrier(A, 2, 1, &[(0, 1), (1, 9)]);
+    let (_, recovered) = recover_with(&log.source(), Scope::UpToEpoch(Epoch(1)), Mode::Strict).unwrap();
+    // Kept, it would witness against what core B appends anew under the same sequence numbers.
+    assert_eq!(recovered.resume.core(A).unwrap().end, Some(later));
+}
