@@ -86,7 +86,9 @@ fn merge(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut manager = open(directory.path(), 4);
     for _ in 0..PER_CORE {
-        (0..4).for_each(|core| drop(manager.writer(core).append_put(&KEY, &VALUE).expect("appended")));
+        for core in 0..4 {
+            manager.writer(core).append_put(&KEY, &VALUE).expect("appended");
+        }
     }
     manager.sync_all().expect("synced");
     let log = manager.handle();

@@ -20,6 +20,8 @@ mod engine;
 
 mod kills;
 mod parent;
+mod story;
+mod verdict;
 mod verify;
 
 use std::path::PathBuf;

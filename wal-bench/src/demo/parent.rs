@@ -1,4 +1,4 @@
-//! The process that kills: starts the engine again and again, holds it to what it acknowledged, and gives the verdict.
+//! The process that kills: starts the engine again and again, until the work is done.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::Options;
 use super::core_thread::Failure;
 use super::input::Input;
 use super::kills::{Kill, plan};
-use super::protocol::Event;
-use super::verify::{count_plainly, differences, recover};
+use super::story::{Life, Story};
+use super::verdict::conclude;
 use crate::child::{Engine, Next};
-use crate::table::{Bar, Table, bytes, count, time};
+use crate::table::{Bar, bytes, count};
 
 /// The log, in the demo's directory.
 pub(super) const LOG: &str = "log";
@@ -22,29 +22,6 @@ const TEXT: &str = "text";
 const DEFAULT_ROUNDS: u64 = 4;
 /// The list of sources, in the demo's directory.
 pub(super) const LIST: &str = "input.list";
-
-/// What has happened so far.
-#[derive(Debug, Default)]
-struct Story {
-    /// Per source how far it was acknowledged, or recovered, whichever was later.
-    known: Vec<u64>,
-    recoveries: Vec<Recovery>,
-    kills: usize,
-    kills_in_recovery: usize,
-    checkpoints: u64,
-    checkpoint_bytes: u64,
-    checkpoint_micros_max: u64,
-    entries: u64,
-    bytes: u64,
-    work_time: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Recovery {
-    time: Duration,
-    entries: u64,
-    keys: u64,
-}
 
 /// How a life of the engine ended.
 #[derive(PartialEq, Eq)]
@@ -183,126 +160,6 @@ fn live(
     Ok(End::Killed)
 }
 
-/// What one life of the engine told.
-#[derive(Debug, Default)]
-struct Life {
-    recovered: Vec<(usize, u64)>,
-    begun: Option<Instant>,
-    entries: u64,
-    bytes: u64,
-    done: bool,
-}
-
-impl Life {
-    fn note(&mut self, line: &str, input: &Input, story: &mut Story) -> Result<(), Failure> {
-        match Event::parse(line).ok_or_else(|| format!("the engine said {line:?}"))? {
-            Event::Recovered { micros, entries, keys } => {
-                story.recoveries.push(Recovery { time: Duration::from_micros(micros), entries, keys });
-            }
-            Event::Offset { file, offset } => self.recovered.push((file, offset)),
-            Event::Stranger { name } => {
-                return Err(format!("the log holds counts of {name}, which is not in the input now").into());
-            }
-            Event::Begun => {
-                self.begun = Some(Instant::now());
-                self.check_nothing_is_lost(input, story)?;
-            }
-            Event::Durable { file, offset } => {
-                let known = story.known.get_mut(file).ok_or("an unknown source")?;
-                *known = offset.max(*known);
-            }
-            Event::Logged { entries, bytes } => (self.entries, self.bytes) = (entries, bytes),
-            Event::Checkpoint { micros, bytes, .. } => {
-                story.checkpoints += 1;
-                story.checkpoint_bytes += bytes;
-                story.checkpoint_micros_max = story.checkpoint_micros_max.max(micros);
-            }
-            Event::Done => self.done = true,
-        }
-        Ok(())
-    }
-
-    /// Whatever was acknowledged before the kill must be there after it.
-    fn check_nothing_is_lost(&self, input: &Input, story: &mut Story) -> Result<(), Failure> {
-        let mut found = vec![0; input.files.len()];
-        for (file, offset) in &self.recovered {
-            *found.get_mut(*file).ok_or("an unknown source")? = *offset;
-        }
-        for ((source, known), found) in input.files.iter().zip(&mut story.known).zip(found) {
-            let name = source.path.display();
-            if found < *known {
-                return Err(format!("{name}: {known} bytes were acknowledged, {found} came back").into());
-            }
-            if found > source.bytes {
-                return Err(format!("{name} is shorter than what was counted of it before").into());
-            }
-            *known = found;
-        }
-        Ok(())
-    }
-
-    fn finish(&self, story: &mut Story) {
-        story.entries += self.entries;
-        story.bytes += self.bytes;
-        story.work_time += self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-    }
-}
-
-/// Counts plainly, compares, and prints the table. Whether all is right.
-fn conclude(options: &Options, directory: &Path, input: &Input, story: &Story) -> Result<bool, Failure> {
-    let (counts, recovered) = recover(&directory.join(LOG))?;
-    let counted = counts.total();
-    let started = Instant::now();
-    let expected = count_plainly(input)?;
-    let plain_time = started.elapsed();
-    if let Some(changed) = input.files.iter().find(|file| !file.is_unchanged()) {
-        return Err(format!("{} was changed meanwhile: no verdict; try again", changed.path.display()).into());
-    }
-    for file in &input.files {
-        let offset = recovered.offsets.get(&file.name()).copied();
-        if offset != Some(file.bytes) {
-            return Err(format!("{}: read to {offset:?} of {}", file.path.display(), file.bytes).into());
-        }
-    }
-    let differences = differences(&counted, &expected);
-    let words: u64 = expected.values().sum();
-    let mut table = Table::default();
-    table.row("input", format!("{} sources, {}", count(input.files.len() as u64), bytes(input.bytes())));
-    table.row("words", format!("{}, {} different", count(words), count(expected.len() as u64)));
-    table.row("cores", options.cores.to_string());
-    table.row(
-        "time counting",
-        format!("{}; plainly, in one thread: {}", time(story.work_time), time(plain_time)),
-    );
-    table.row("entries appended", count(story.entries));
-    table.row("appends per second", count(per_second(story.entries, story.work_time)));
-    table.row("bytes logged", bytes(story.bytes));
-    let checkpoints =
-        format!("{}, {} written, the longest {}", story.checkpoints, bytes(story.checkpoint_bytes), {
-            time(Duration::from_micros(story.checkpoint_micros_max))
-        });
-    table.row("checkpoints", checkpoints);
-    table.row("kills", format!("{}, {} of them during recovery", story.kills, story.kills_in_recovery));
-    let of = |text: fn(&Recovery) -> String| story.recoveries.iter().map(text).collect::<Vec<_>>().join(", ");
-    table.row("recovery times", of(|recovery| time(recovery.time)));
-    table.row("entries replayed", of(|recovery| count(recovery.entries)));
-    table.row("keys from checkpoint", of(|recovery| count(recovery.keys)));
-    table.row("watermark", recovered.watermark().map_or("none".to_owned(), |ms| format!("{ms} ms")));
-    let verdict = match differences.len() {
-        0 => format!("all {} counts are right: nothing lost, nothing twice", count(expected.len() as u64)),
-        wrong => format!("{} of {} counts are WRONG", count(wrong as u64), count(expected.len() as u64)),
-    };
-    table.row("verdict", verdict);
-    print!("{table}");
-    for difference in differences.iter().take(10) {
-        println!(
-            "    {:?}: counted {}, expected {}",
-            difference.word, difference.counted, difference.expected
-        );
-    }
-    Ok(differences.is_empty())
-}
-
 #[allow(clippy::cast_precision_loss, reason = "thousandths are small")]
 fn fraction(thousandths: u64) -> f64 {
     thousandths as f64 / 1000.0
@@ -310,14 +167,4 @@ fn fraction(thousandths: u64) -> f64 {
 
 fn scaled(total: u64, thousandths: u64) -> u64 {
     total / 1000 * thousandths + total % 1000 * thousandths / 1000
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate for people"
-)]
-fn per_second(number: u64, time: Duration) -> u64 {
-    (number as f64 / time.as_secs_f64().max(1e-6)) as u64
 }
