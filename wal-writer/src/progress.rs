@@ -148,7 +148,9 @@ pub trait Driver: Send + Sync {
 
 /// A claim on the future: resolves when a rung of the durability ladder is reached, or never will be.
 ///
-/// `Send`. Wait with [`Receipt::wait`], or `.await` it. Dropping it cancels nothing but the waiting.
+/// `Send`. Wait with [`Receipt::wait`], or `.await` it: then somebody else must sync, a flusher or a call to `sync`.
+/// Dropping it cancels nothing but the waiting. Wakers are called by the thread that made the progress, while it holds
+/// the log's locks: like those of any executor they may schedule the task, but must not run it there and then.
 #[must_use = "a receipt that nobody waits for acknowledges nothing"]
 pub struct Receipt {
     progress: Arc<Progress>,
