@@ -41,7 +41,10 @@ pub(crate) struct Shared {
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) flushers: Option<Flushers>,
     /// Ends of epochs that could not be written for want of space, to be tried again.
-    deferred: Mutex<Vec<(usize, EpochEnd)>>,
+    deferred: Mutex<Vec<Deferred>>,
+    /// Without flushers: one at a time ends epochs. Whoever waits for an epoch looks at `deferred` under it, and so
+    /// never misses the failure of somebody who is still at it.
+    turn: Mutex<()>,
     pub(crate) checkpoint_budget_bytes: usize,
     pub(crate) clock: Clock,
 }
@@ -50,6 +53,13 @@ pub(crate) struct Shared {
 struct Closing {
     /// Per core, where the last closed epoch ended.
     cuts: Vec<Sequence>,
+}
+
+/// One core's end of an epoch that could not be written, and why.
+struct Deferred {
+    index: usize,
+    end: EpochEnd,
+    error: WriterError,
 }
 
 /// What [`Shared`] is made of.
@@ -99,6 +109,7 @@ impl Shared {
             checkpointing: Mutex::new(()),
             flushers: parts.flushers,
             deferred: Mutex::new(Vec::new()),
+            turn: Mutex::new(()),
             checkpoint_budget_bytes: parts.checkpoint_budget_bytes,
             clock: parts.clock,
         }
@@ -179,7 +190,7 @@ impl Shared {
                 self.tracker.fail(error.clone());
                 self.checkpointed.fail(error.clone());
             }
-            Err(_) => self.deferred.lock().push((index, end)),
+            Err(error) => self.deferred.lock().push(Deferred { index, end, error: error.clone() }),
         }
         if let Some(reply) = reply {
             // Whoever asked may have given up.
@@ -189,12 +200,32 @@ impl Shared {
 
     /// Tries again what failed for want of space, for the cores that `mine` selects.
     pub(crate) fn retry_deferred(&self, mine: impl Fn(usize) -> bool) {
-        let due: Vec<_> = self.deferred.lock().extract_if(.., |(index, _)| mine(*index)).collect();
-        due.into_iter().for_each(|(index, end)| self.run_end(EndOfEpoch { index, end, reply: None }));
+        let due: Vec<_> = self.deferred.lock().extract_if(.., |deferred| mine(deferred.index)).collect();
+        for Deferred { index, end, .. } in due {
+            self.run_end(EndOfEpoch { index, end, reply: None });
+        }
     }
 
     /// Closes the epoch and asks for it to become durable. In inline mode it is, when this returns without an error.
     pub(crate) fn advance_epoch(self: &Arc<Self>) -> Epoch {
+        let _turn = self.flushers.is_none().then(|| self.turn.lock());
+        self.advance_in_turn()
+    }
+
+    /// Without flushers, for whoever is about to wait for `epoch`: tries on this thread to make it durable.
+    fn drive_epoch(self: &Arc<Self>, epoch: Epoch) -> Result<(), WriterError> {
+        let _turn = self.turn.lock();
+        if self.current_epoch() <= epoch {
+            self.advance_in_turn();
+        } else {
+            self.retry_deferred(|_| true);
+        }
+        let deferred = self.deferred.lock();
+        let failed = deferred.iter().find(|deferred| deferred.end.epoch <= epoch);
+        failed.map_or(Ok(()), |deferred| Err(deferred.error.clone()))
+    }
+
+    fn advance_in_turn(self: &Arc<Self>) -> Epoch {
         if self.flushers.is_none() {
             self.retry_deferred(|_| true);
         }
@@ -217,6 +248,7 @@ impl Shared {
     /// Syncs every core that appends, in parallel.
     pub(crate) fn sync_all(&self) -> Result<(), WriterError> {
         if self.flushers.is_none() {
+            let _turn = self.turn.lock();
             self.retry_deferred(|_| true);
         }
         let dirty: Vec<_> =
@@ -280,6 +312,14 @@ impl Driver for EpochDriver {
             None if may_block => drop(shared.advance_epoch()),
             None => {}
         }
+    }
+
+    fn drive(&self, target: u64) -> Result<(), WriterError> {
+        if self.0.flushers.is_none() {
+            return self.0.drive_epoch(Epoch(target));
+        }
+        self.wanted(target, true);
+        Ok(())
     }
 }
 

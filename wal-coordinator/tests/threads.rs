@@ -10,6 +10,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -534,5 +535,43 @@ fn released_segments_are_used_again_and_what_they_held_never_comes_back() {
             .filter(|call| call.kind == Kind::Rename && call.name.starts_with("free-"))
             .count();
         assert!(reused >= 25, "released segments were used again {reused} times");
+    }
+}
+
+/// Waits for an epoch on a thread of its own, so that a hang is seen.
+#[track_caller]
+fn wait_for_epoch(handle: &LogHandle, epoch: Epoch) -> Result<(), WriterError> {
+    let handle = handle.clone();
+    within_a_minute("waiting for an epoch", move || handle.epoch_durable(epoch).wait())
+}
+
+#[test]
+fn who_waits_without_background_threads_gets_the_error_and_may_wait_again() {
+    for error in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let (_directory, path) = place();
+        let watched = Watched::new(&path);
+        let mut manager = PerCoreWalManager::new(watched.under(config(&path, 2))).unwrap();
+        let handle = manager.handle();
+        for core in 0..2 {
+            manager.writer(core).append_put(&[u8::try_from(core).unwrap()], b"value").unwrap();
+        }
+        // The sync fails, and so does every attempt to go on elsewhere.
+        watched.fail(Kind::Sync, "wal-00001", 0, 1, ErrorKind::Other);
+        watched.fail(Kind::Create, "wal-00001", 0, usize::MAX, error);
+        let epoch = handle.epoch();
+        for attempt in 0..3 {
+            let result = wait_for_epoch(&handle, epoch);
+            let is_expected = match error {
+                ErrorKind::StorageFull => matches!(result, Err(WriterError::NoSpace { .. })),
+                _ => matches!(result, Err(WriterError::Io { operation: "create", .. })),
+            };
+            assert!(is_expected, "attempt {attempt}: {result:?}");
+            assert!(manager.durable_epoch() < epoch);
+        }
+        watched.heal();
+        wait_for_epoch(&handle, epoch).unwrap();
+        assert_eq!(manager.durable_epoch(), epoch);
+        drop((handle, manager));
+        assert_eq!(recover(&path).0.state.len(), 2);
     }
 }
