@@ -3,8 +3,9 @@
 //! Number 17, what an append costs, is in `append_cost.rs`: counting allocations takes a test binary of its own.
 #![allow(
     clippy::unwrap_used,
+    clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "a failed step is a failed test; deadlines"
+    reason = "a failed step is a failed test; counters and deadlines of tests"
 )]
 
 mod common;
