@@ -30,28 +30,31 @@ enum End {
     Done,
 }
 
-/// Runs the demo. Exit code 1: a count is wrong, something acknowledged was lost, or the engine failed.
+/// Runs the demo. Exit code 1: a count is wrong, something acknowledged was lost, or the engine failed; the directory is
+/// then kept.
 pub(super) fn main(options: &Options) -> ExitCode {
-    match run(options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+    let temporary = match options.directory.is_none().then(tempfile::tempdir).transpose() {
+        Ok(temporary) => temporary,
         Err(error) => {
-            eprintln!("\nFAILED: {error}");
-            if let Some(directory) = &options.directory {
-                eprintln!("The log is kept in {}", directory.display());
-            }
-            ExitCode::from(1)
+            eprintln!("no temporary directory: {error}");
+            return ExitCode::from(1);
         }
+    };
+    let directory = temporary.as_ref().map(tempfile::TempDir::path).or(options.directory.as_deref());
+    let result = run(options, directory.unwrap_or(Path::new(".")));
+    if matches!(result, Ok(true)) {
+        return ExitCode::SUCCESS;
     }
+    if let Err(error) = result {
+        eprintln!("\nFAILED: {error}");
+    }
+    if let Some(directory) = temporary.map(tempfile::TempDir::keep).or(options.directory.clone()) {
+        eprintln!("The log is kept in {}", directory.display());
+    }
+    ExitCode::from(1)
 }
 
-fn run(options: &Options) -> Result<bool, Failure> {
-    let temporary = options.directory.is_none().then(tempfile::tempdir).transpose()?;
-    let directory = match (&options.directory, &temporary) {
-        (Some(directory), _) => directory.as_path(),
-        (None, Some(temporary)) => temporary.path(),
-        (None, None) => return Err("no directory".into()),
-    };
+fn run(options: &Options, directory: &Path) -> Result<bool, Failure> {
     fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let input = prepare(options, directory)?;
     input.save(&directory.join(LIST))?;
