@@ -193,6 +193,31 @@ fn a_directory_stays_locked_while_a_manager_or_a_writer_or_a_coordinator_of_this
 }
 
 #[test]
+fn of_many_openers_at_once_one_gets_the_log_and_all_others_are_told() {
+    let (_directory, path) = place();
+    for round in 0_u64..50 {
+        let start = std::sync::Barrier::new(8);
+        let open = || {
+            start.wait();
+            PerCoreWalManager::new(config(&path, 1))
+        };
+        let mut opened = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            let results = threads.into_iter().map(|thread| thread.join().unwrap());
+            // Nobody lets go before all have tried.
+            let results: Vec<_> = results.collect();
+            let is_told =
+                |result: &Result<_, _>| matches!(result, Ok(_) | Err(PerCoreWalError::InUse { .. }));
+            assert!(results.iter().all(is_told), "round {round}");
+            results.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
+        });
+        assert_eq!(opened.len(), 1, "round {round}");
+        opened[0].writer(0).append_put(&round.to_le_bytes(), b"value").unwrap();
+    }
+    check_goes_on(&path, 50);
+}
+
+#[test]
 fn a_foreign_newer_or_damaged_wal_meta_is_refused_and_named() {
     type Change = fn(&mut Vec<u8>);
     fn seal(bytes: &mut Vec<u8>) {
