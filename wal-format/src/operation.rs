@@ -106,6 +106,7 @@ impl<'a> OperationRef<'a> {
     }
 
     /// The operation's code: its tag without the batch bit (`FORMAT.md#entry`).
+    #[inline]
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
@@ -140,6 +141,7 @@ impl<'a> OperationRef<'a> {
     }
 
     /// Whether a reader would accept this: names of sources are bounded.
+    #[inline]
     #[must_use]
     pub fn is_encodable(&self) -> bool {
         match self {

@@ -87,7 +87,15 @@ impl CoreWalWriter {
     /// [`WriterError::Poisoned`], [`WriterError::Closed`]. On an error nothing was appended.
     #[inline]
     pub fn append_put(&mut self, key: &[u8], value: &[u8]) -> Result<Sequence, WriterError> {
-        self.append_inlined(&OperationRef::Put { key, value })
+        let bytes = entry::put_bytes_max(key, value);
+        if bytes > self.in_ring_bytes_max() {
+            return self.append(&OperationRef::Put { key, value });
+        }
+        self.append_with(bytes, 1, |stretch, delta| {
+            let mut encoder = EntryEncoder::new(stretch);
+            encoder.put(delta, key, value);
+            encoder.position()
+        })
     }
 
     /// Appends "remove `key`".
