@@ -84,7 +84,7 @@ fn zero_past_to_the_end_of_the_page_is_clean_whatever_a_recycled_file_holds_behi
     }
     let former = former.core(B).bytes.clone();
     // Ends at every multiple of 8 near the end of a page: writers zero-fill the page that they write.
-    for value in 3800..3960 {
+    for value in 3940..4060 {
         let mut log = LogBuilder::new(LOG);
         log.put(A, b"key", &vec![b'x'; value]);
         let (name, end) = (log.core(A).name(), log.end(A).offset as usize);
