@@ -24,6 +24,7 @@ mod source;
 mod window;
 
 mod chain;
+mod current;
 mod frames;
 mod segment;
 mod stop;

@@ -13,6 +13,7 @@ use wal_format::{
     SegmentSeed, Sequence,
 };
 
+use crate::current::{Current, Stored};
 use crate::error::{Defect, ReadError};
 use crate::frames::{Depth, FrameReader, Order};
 use crate::inventory::Inventory;
@@ -65,36 +66,6 @@ pub struct PerCoreWalReader {
     entries: u64,
     bytes_read: u64,
     ending: Option<Ending>,
-}
-
-/// The current entry, with offsets into the payload in place of slices.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    epoch: Epoch,
-    timestamp_ns: u64,
-    sequence: Sequence,
-    more: bool,
-    operation: Stored,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stored {
-    Nothing,
-    Put {
-        key: usize,
-        value: usize,
-        end: usize,
-    },
-    Delete {
-        key: usize,
-        end: usize,
-    },
-    Checkpoint(u64),
-    /// Decoded again when it is asked for: commits are few.
-    Commit {
-        start: usize,
-    },
-    EpochBarrier,
 }
 
 impl PerCoreWalReader {
@@ -211,26 +182,9 @@ impl PerCoreWalReader {
     #[inline]
     #[must_use]
     pub fn entry(&self) -> EntryRef<'_> {
-        let payload = self.payload();
-        let operation = match self.current.operation {
-            Stored::Put { key, value, end } => {
-                OperationRef::Put { key: &payload[key..value], value: &payload[value..end] }
-            }
-            Stored::Delete { key, end } => OperationRef::Delete { key: &payload[key..end] },
-            Stored::Checkpoint(id) => OperationRef::Checkpoint { id },
-            Stored::EpochBarrier => OperationRef::EpochBarrier,
-            Stored::Commit { start } => {
-                let decoded = EntryDecoder::new(&payload[start..]).next_entry();
-                decoded.ok().flatten().map_or(OperationRef::EpochBarrier, |entry| entry.operation)
-            }
-            Stored::Nothing => panic!("entry() needs an advance() that returned true"),
-        };
-        EntryRef {
-            epoch: self.current.epoch,
-            sequence: self.current.sequence,
-            core_id: self.core,
-            timestamp_ns: self.current.timestamp_ns,
-            operation,
+        match self.current.entry(self.core, self.payload()) {
+            Some(entry) => entry,
+            None => panic!("entry() needs an advance() that returned true"),
         }
     }
 
@@ -500,11 +454,5 @@ impl PerCoreWalReader {
             evidence: None,
             reason,
         })
-    }
-}
-
-impl Current {
-    fn operation_is_read(&self) -> bool {
-        !matches!(self.operation, Stored::Nothing)
     }
 }
