@@ -29,6 +29,8 @@ struct Model {
     durable_epoch: Epoch,
     /// Per core the entries that must survive a kill: acknowledged as written.
     written: BTreeMap<u16, u64>,
+    /// No entry of this life may have a lower timestamp: the highest of all lives before.
+    floor: u64,
     /// Highest epoch that was ever current.
     epoch: Epoch,
 }
@@ -217,6 +219,7 @@ impl Run {
             let number = u16::try_from(core).unwrap();
             assert_eq!(manager.writer(core).sequence().0, self.model.of_core(number), "core {core}");
         }
+        self.model.floor = self.model.entries.iter().map(|entry| entry.timestamp_ns).max().unwrap_or(0);
         // All that came back is on disk now, whether or not it had been acknowledged.
         let numbers = self.model.entries.iter().map(|entry| entry.core_id.0);
         let all: BTreeSet<_> = numbers.collect();
@@ -385,6 +388,11 @@ impl Run {
     ) {
         let (epoch, timestamp_ns, core_id) =
             (writer.last_epoch(), writer.last_timestamp_ns(), writer.core_id());
+        assert!(
+            timestamp_ns >= self.model.floor,
+            "core {core_id} is behind an earlier life's {}",
+            self.model.floor
+        );
         for (index, operation) in operations.into_iter().enumerate() {
             let sequence = first.plus(index as u64);
             self.model.entries.push(PerCoreWalEntry { epoch, sequence, core_id, timestamp_ns, operation });

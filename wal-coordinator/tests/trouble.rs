@@ -1,15 +1,10 @@
 //! Bad input and trouble: each has its own error, whose message says what, where and what to do; and the log goes on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a failed step is a failed test; another process runs this binary"
-)]
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod common;
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::*;
@@ -125,50 +120,11 @@ fn a_directory_that_cannot_be_written_is_named_with_the_reason() {
     check_goes_on(&path, keys);
 }
 
-const ROLE: &str = "WAL_TEST_LOCK_HOLDER";
-
-/// In a child process, named by an environment variable: holds the lock until it is killed.
-#[test]
-fn role_of_the_child_that_holds_the_lock() {
-    let Some(path) = std::env::var_os(ROLE) else { return };
-    let mut manager = PerCoreWalManager::new(config(Path::new(&path), 2)).unwrap();
-    manager.writer(0).append_put(b"of the child", b"value").unwrap();
-    manager.sync_all().unwrap();
-    println!("\nlocked");
-    std::io::stdout().flush().unwrap();
-    // Until the parent kills this process, or is gone.
-    let _ = std::io::stdin().lines().next();
-}
-
-fn child_that_holds_the_lock(path: &Path) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "role_of_the_child_that_holds_the_lock", "--nocapture"])
-        .env(ROLE, path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line == "locked"), "the child did not come up");
-    child
-}
-
 #[track_caller]
 fn check_in_use(path: &Path) {
     let error = refused(path);
     assert!(matches!(&error, PerCoreWalError::InUse { path: found } if found == path), "{error}");
     says(&error, &[path.to_str().unwrap(), "in use", "another process", "close it first"]);
-}
-
-#[test]
-fn a_directory_in_use_by_another_process_is_refused_until_that_process_is_killed() {
-    let (_directory, path) = place();
-    let mut child = child_that_holds_the_lock(&path);
-    check_in_use(&path);
-    check_in_use(&path);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    check_goes_on(&path, 1);
 }
 
 #[test]
