@@ -94,7 +94,7 @@ impl CheckpointCoordinator {
         };
         let expected: u64 = ends.iter().map(|end| end.entries(&shared)).sum();
         // The pin keeps what is being read, should anything else release meanwhile.
-        let (from, _pin) = shared.retention.pin("checkpoint", &shared.cores());
+        let (from, pin) = shared.retention.pin("checkpoint", &shared.cores());
         let readers = ends
             .iter()
             .zip(from)
@@ -111,8 +111,8 @@ impl CheckpointCoordinator {
         let runs = manifest.runs.len();
         let superseded = self.store.published(&manifest).err().map(|error| error.to_string());
         shared.retention.advance(manifest);
-        shared.checkpointed.advance(closed.epoch.0);
-        drop(_pin);
+        shared.checkpoint_done(closed.epoch);
+        drop(pin);
         let (segments_released, unreleased) = release(&shared);
         Ok(CheckpointReport {
             epoch: closed.epoch,

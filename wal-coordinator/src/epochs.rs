@@ -65,6 +65,13 @@ impl EpochTracker {
         self.settle(&mut outstanding);
     }
 
+    /// A checkpoint of `epoch` is durable: so is every epoch up to it, whatever its cores still had to write.
+    pub(crate) fn checkpointed(&self, epoch: Epoch) {
+        let mut outstanding = self.outstanding.lock();
+        outstanding.iter_mut().filter(|closed| closed.epoch <= epoch).for_each(|closed| closed.remaining = 0);
+        self.settle(&mut outstanding);
+    }
+
     /// No later epoch will become durable: a core cannot make its end of one so.
     pub(crate) fn fail(&self, error: WriterError) {
         self.durable.fail(error);
@@ -93,6 +100,20 @@ mod tests {
         assert_eq!(tracker.durable_epoch(), Epoch(4));
         tracker.core_done(Epoch(5));
         assert_eq!(tracker.durable_epoch(), Epoch(7));
+    }
+
+    #[test]
+    fn a_checkpoint_makes_its_epochs_durable_whatever_cores_had_no_room_to_say() {
+        let tracker = EpochTracker::new(Epoch(0));
+        tracker.closed(Epoch(1), 2);
+        tracker.closed(Epoch(2), 1);
+        tracker.closed(Epoch(3), 1);
+        tracker.checkpointed(Epoch(2));
+        assert_eq!(tracker.durable_epoch(), Epoch(2));
+        // What is written late changes nothing.
+        tracker.core_done(Epoch(1));
+        tracker.core_done(Epoch(3));
+        assert_eq!(tracker.durable_epoch(), Epoch(3));
     }
 }
 

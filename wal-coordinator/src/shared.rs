@@ -185,6 +185,12 @@ impl Shared {
         let epoch = end.epoch;
         let result = self.logs[index].end_epoch(&end);
         match &result {
+            // Sealed for a checkpoint, but a consistent cut without that checkpoint could not tell: the barrier is
+            // still owed.
+            Ok(Some(sealed)) if !sealed.has_barrier => {
+                let error = no_room_for_barrier(self.storage.as_ref());
+                self.deferred.lock().push(Deferred { index, end: EpochEnd { seal: false, ..end }, error });
+            }
             Ok(_) => self.tracker.core_done(epoch),
             Err(error @ (WriterError::Poisoned { .. } | WriterError::Closed { .. })) => {
                 self.tracker.fail(error.clone());
@@ -196,6 +202,13 @@ impl Shared {
             // Whoever asked may have given up.
             let _ = reply.send((index, result));
         }
+    }
+
+    /// A checkpoint of `epoch` is durable.
+    pub(crate) fn checkpoint_done(&self, epoch: Epoch) {
+        self.deferred.lock().retain(|deferred| deferred.end.epoch > epoch);
+        self.tracker.checkpointed(epoch);
+        self.checkpointed.advance(epoch.0);
     }
 
     /// Tries again what failed for want of space, for the cores that `mine` selects.
@@ -296,6 +309,11 @@ impl Shared {
     fn run_all(&self, ends: Vec<EndOfEpoch>) {
         in_parallel(ends, |end| self.run_end(end));
     }
+}
+
+fn no_room_for_barrier(storage: &dyn Storage) -> WriterError {
+    let source = Arc::new(std::io::ErrorKind::StorageFull.into());
+    WriterError::NoSpace { path: storage.path("the barrier of an epoch"), needed_bytes: 4096, source }
 }
 
 /// Closes the epoch that somebody waits for, if nobody has yet.

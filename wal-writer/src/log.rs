@@ -380,10 +380,16 @@ impl CoreLog {
 
     fn write_end(drain: &mut Drain, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, DrainError> {
         let Some(end) = end else { return Ok(None) };
-        if let Some(barrier) = &end.barrier {
-            drain.barrier(end.epoch, barrier)?;
+        let barrier = end.barrier.as_ref().map_or(Ok(()), |barrier| drain.barrier(end.epoch, barrier));
+        let has_barrier = barrier.is_ok();
+        match barrier {
+            Err(DrainError::NoSegment(_)) if end.seal => {}
+            barrier => barrier?,
         }
-        if end.seal { drain.seal(end.epoch.next()).map(Some) } else { Ok(None) }
+        if !end.seal {
+            return Ok(None);
+        }
+        drain.seal(end.epoch.next()).map(|sealed| Some(SealedAt { has_barrier, ..sealed }))
     }
 
     /// After a failed write or sync: goes back to what is durable, or poisons.

@@ -38,10 +38,10 @@ pub struct StartAt {
 pub struct EpochEnd {
     /// The epoch that was closed.
     pub epoch: Epoch,
-    /// The barrier to write, if this core takes part in it. Left out if there is no space for it: it is evidence, and
-    /// an epoch must be able to end, so that space can be released, on a full disk.
+    /// The barrier to write, if this core takes part in it.
     pub barrier: Option<Barrier>,
-    /// Seal the segment, for a checkpoint.
+    /// Seal the segment, for a checkpoint. Then a barrier for which there is no space is left out, and
+    /// [`SealedAt::has_barrier`] says so: a checkpoint does without, and it is what releases space on a full disk.
     pub seal: bool,
 }
 
@@ -58,4 +58,7 @@ pub struct SealedAt {
     pub timestamp_ns: u64,
     /// Epoch of the last entry before the end.
     pub epoch: Epoch,
+    /// The barrier that was asked for, if one was, is written. If not, the epoch is durable on this core, but no
+    /// consistent cut can tell.
+    pub has_barrier: bool,
 }

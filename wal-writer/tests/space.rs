@@ -72,7 +72,11 @@ fn an_epoch_ends_on_a_full_disk_so_that_space_can_be_released() {
     let (closed, cut) = rig.close_epoch();
     let cuts = (0..500).map(|core| (wal_writer::format::CoreId(core), Sequence(0))).collect();
     let barrier = Some(Barrier { durable_epoch: Epoch(0), cuts });
+    // Without its barrier the epoch is not part of any cut: an error, unless it is for a checkpoint.
+    let unsealed = rig.log.end_epoch(&EpochEnd { epoch: closed, barrier: barrier.clone(), seal: false });
+    assert!(matches!(unsealed, Err(WriterError::NoSpace { .. })), "{unsealed:?}");
     let sealed = rig.log.end_epoch(&EpochEnd { epoch: closed, barrier, seal: true }).unwrap().unwrap();
+    assert!(!sealed.has_barrier);
     assert_eq!(sealed.end.unwrap().sequence, cut);
     assert!(sealed.is_complete);
     rig.check_durable();

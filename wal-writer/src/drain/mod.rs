@@ -187,13 +187,14 @@ impl Drain {
         result
     }
 
-    /// Adds the barrier of `epoch`, after whatever is written; not, if there is no space: see [`crate::EpochEnd`].
+    /// Adds the barrier of `epoch`, after whatever is written. Without space for it, nothing changes.
     pub(crate) fn barrier(&mut self, epoch: Epoch, barrier: &Barrier) -> Result<(), DrainError> {
         let payload = barrier.encode();
         let frame_bytes = frame_bytes(payload.len());
         let has_room = self.segment.as_ref().is_some_and(|segment| segment.room() >= frame_bytes);
-        if !has_room && self.supply.ensure(self.core, segment_bytes_around(frame_bytes)).is_err() {
-            return Ok(());
+        if !has_room {
+            let ensured = self.supply.ensure(self.core, segment_bytes_around(frame_bytes));
+            ensured.map_err(DrainError::NoSegment)?;
         }
         self.room_for(payload.len())?;
         let fields = FrameFields {
@@ -220,6 +221,7 @@ impl Drain {
                 is_complete: self.segment.is_none(),
                 timestamp_ns: self.written.timestamp,
                 epoch: self.written.epoch,
+                has_barrier: false,
             };
         }
         Ok(self.sealed_at)
