@@ -82,14 +82,14 @@ fn recover<'a>(
     Ok((witness, recovered))
 }
 
-/// Checks everything. `prefixes` is what came back the last time, and is moved on; returns how many entries were
-/// replayed.
+/// Checks everything. `prefixes` is what came back the last time, and is moved on. Returns how many entries were
+/// replayed, and the epoch of the consistent cut.
 pub(super) fn verify(
     oracle: &Oracle,
     directory: &Path,
     promised: &Promised,
     prefixes: &mut [Prefix],
-) -> Result<u64, BoxError> {
+) -> Result<(u64, u64), BoxError> {
     let (all, recovered) = recover(oracle, directory, Scope::Everything)?;
     for (core, prefix) in (0_u16..).zip(prefixes.iter_mut()) {
         let next = recovered.resume.core(CoreId(core)).map_or(0, |core| core.next_sequence.0);
@@ -120,9 +120,9 @@ pub(super) fn verify(
     if again.state != all.state || recovered_again.offsets != recovered.offsets {
         return Err("recovery run again gives another state".into());
     }
-    check_cut(oracle, directory, promised, &all, prefixes)
-        .map_err(|error| format!("consistent cut: {error}"))?;
-    Ok(recovered.report.entries_replayed)
+    let cut = check_cut(oracle, directory, promised, &all, prefixes);
+    let cut = cut.map_err(|error| format!("consistent cut: {error}"))?;
+    Ok((recovered.report.entries_replayed, cut))
 }
 
 /// The consistent cut: far enough, the same on all cores, and a prefix on each.
@@ -132,7 +132,7 @@ fn check_cut(
     promised: &Promised,
     all: &Witness<'_>,
     prefixes: &[Prefix],
-) -> Result<(), BoxError> {
+) -> Result<u64, BoxError> {
     let (cut, recovered) = recover(oracle, directory, Scope::ConsistentCut)?;
     let epoch = recovered.report.cut.unwrap_or_default();
     // Epochs in which nobody appended leave no trace, and need none.
@@ -158,7 +158,8 @@ fn check_cut(
         prefix.advance(oracle, next);
         shorter.push(prefix);
     }
-    check_prefixes(oracle, &cut, &recovered, &shorter)
+    check_prefixes(oracle, &cut, &recovered, &shorter)?;
+    Ok(epoch.0)
 }
 
 /// The state is that of `prefixes`, no more and no less.

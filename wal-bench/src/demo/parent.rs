@@ -48,7 +48,9 @@ pub(super) fn main(options: &Options) -> ExitCode {
     if let Err(error) = result {
         eprintln!("\nFAILED: {error}");
     }
-    if let Some(directory) = temporary.map(tempfile::TempDir::keep).or(options.directory.clone()) {
+    let directory = directory.unwrap_or(Path::new(".")).to_owned();
+    if directory.join(LOG).exists() {
+        temporary.map(tempfile::TempDir::keep);
         eprintln!("The log is kept in {}", directory.display());
     }
     ExitCode::from(1)
