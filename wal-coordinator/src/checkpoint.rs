@@ -13,7 +13,7 @@ use wal_writer::SealedAt;
 
 use crate::error::{CheckpointFailure, PerCoreWalError};
 use crate::manager::PerCoreWalManager;
-use crate::shared::{ClosedEpoch, Shared};
+use crate::shared::{ClosedEpoch, Reason, Shared};
 use crate::store::{Changes, CheckpointCut, CheckpointStore, RunStore, StoredState, publish_manifest};
 
 /// Makes checkpoints of one log. `Send`; lives on any thread, apart from the manager and the writers.
@@ -77,7 +77,8 @@ impl CheckpointCoordinator {
     pub fn create_checkpoint(&mut self) -> Result<CheckpointReport, PerCoreWalError> {
         let shared = Arc::clone(&self.shared);
         let _one_at_a_time = shared.checkpointing.lock();
-        let closed = shared.close_epoch(true);
+        let closed = shared.close_epoch(Reason::Checkpoint);
+        let closed = closed.unwrap_or_else(|| unreachable!("a checkpoint closes its epoch in any case"));
         let epoch = closed.epoch;
         self.checkpoint(&closed).map_err(|source| PerCoreWalError::Checkpoint { epoch, source })
     }

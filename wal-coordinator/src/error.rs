@@ -34,8 +34,8 @@ pub enum PerCoreWalError {
     },
     /// Another process, or another manager in this one, has the log open.
     #[error(
-        "{path} is in use: another process, or a manager or writer of this one that is still alive, holds the lock; \
-         close it first"
+        "{path} is in use by another process, or by a manager, writer, checkpoint coordinator, handle or epoch \
+         receipt of this one: close it first"
     )]
     InUse {
         /// The directory.

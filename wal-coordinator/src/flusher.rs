@@ -20,7 +20,7 @@ use wal_format::{CoreId, Epoch};
 use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedAt, WriterError};
 
 use crate::error::PerCoreWalError;
-use crate::shared::Shared;
+use crate::shared::{Reason, Shared};
 use crate::sync::{AtomicBool, Mutex, spawn};
 
 /// What became of one core's end of an epoch, by index of its log.
@@ -180,7 +180,7 @@ impl Loop {
     fn close(&self, epoch: Epoch) {
         // Several may have waited for it.
         if self.shared.current_epoch() <= epoch {
-            self.shared.advance_epoch();
+            self.shared.advance_epoch(Reason::Awaited);
         }
     }
 

@@ -8,7 +8,7 @@ use wal_writer::{LogStats, Receipt};
 
 use crate::error::PerCoreWalError;
 use crate::retention::{Pin, Pinned};
-use crate::shared::Shared;
+use crate::shared::{Reason, Shared};
 
 /// The part of a manager that any thread can use: epochs, syncs, receipts, statistics. `Clone`, `Send`, `Sync`.
 #[derive(Clone)]
@@ -43,8 +43,11 @@ impl LogHandle {
     /// Closes the current epoch on all cores, without their help, and returns it. Waits for appends in flight, tens of
     /// nanoseconds each. With background flushing, the epoch then becomes durable by itself
     /// ([`LogHandle::epoch_durable`]); in inline mode it is made so before this returns, unless a core fails.
+    ///
+    /// An epoch in which nobody appended stays open, and the one before is returned: an empty epoch would leave no
+    /// trace on disk, and its number could be given out again after a crash.
     pub fn advance_epoch(&self) -> Epoch {
-        self.shared.advance_epoch()
+        self.shared.advance_epoch(Reason::Asked)
     }
 
     /// The current epoch. May have advanced by the time you look.
@@ -60,7 +63,8 @@ impl LogHandle {
     }
 
     /// A receipt for all entries of `epoch` and below, of all cores, being durable: they survive a power loss as part
-    /// of a consistent cut. Waiting for the current epoch closes it.
+    /// of a consistent cut. Waiting for the current epoch closes it; for a later one, it takes somebody who advances to
+    /// it.
     pub fn epoch_durable(&self, epoch: Epoch) -> Receipt {
         self.shared.epoch_durable(epoch)
     }

@@ -79,6 +79,18 @@ pub(crate) struct SharedParts {
     pub(crate) clock: Clock,
 }
 
+/// Why an epoch is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The engine wants the next one.
+    Asked,
+    /// Somebody waits for its end.
+    Awaited,
+    /// A checkpoint. Every core with entries since the last one takes part, and its log is cut between this epoch and
+    /// the next.
+    Checkpoint,
+}
+
 /// An epoch that was just closed, and the cores that have an end of it to sync.
 pub(crate) struct ClosedEpoch {
     pub(crate) epoch: Epoch,
@@ -127,10 +139,18 @@ impl Shared {
         self.global.current()
     }
 
-    /// Closes the current epoch. With `seal`, every core with entries since the last checkpoint takes part, and its
-    /// log is cut between this epoch and the next.
-    pub(crate) fn close_epoch(&self, seal: bool) -> ClosedEpoch {
+    /// Closes the current epoch, unless there is no reason to.
+    ///
+    /// An epoch without entries would leave no trace, and its number could be given out again after a crash. So it
+    /// stays open if nobody asks for its end, and has a core write a barrier of it if somebody does; a checkpoint's
+    /// manifest names it.
+    pub(crate) fn close_epoch(&self, reason: Reason) -> Option<ClosedEpoch> {
         let mut closing = self.closing.lock();
+        let has_entries = self.pins.iter().zip(&closing.cuts).any(|(pin, cut)| pin.appended() > *cut);
+        if reason == Reason::Asked && !has_entries {
+            return None;
+        }
+        let seal = reason == Reason::Checkpoint;
         if seal {
             // Before the close: whoever drains an entry of the next epoch sees the request.
             let next = self.global.current().next();
@@ -139,12 +159,15 @@ impl Shared {
         let (epoch, cuts) = self.global.close(&self.pins);
         let unsealed =
             |index: usize| seal && self.retention.needed_from(self.logs[index].core()).sequence < cuts[index];
-        let participants: Vec<_> =
+        let mut participants: Vec<_> =
             (0..cuts.len()).filter(|&index| cuts[index] > closing.cuts[index] || unsealed(index)).collect();
+        if participants.is_empty() && reason == Reason::Awaited {
+            participants.push(0);
+        }
         closing.cuts.clone_from(&cuts);
         // Under the lock, so that the tracker learns of epochs in their order.
         self.tracker.closed(epoch, participants.len());
-        ClosedEpoch { epoch, cuts, participants }
+        Some(ClosedEpoch { epoch, cuts, participants })
     }
 
     /// The barrier of a closed epoch.
@@ -220,16 +243,16 @@ impl Shared {
     }
 
     /// Closes the epoch and asks for it to become durable. In inline mode it is, when this returns without an error.
-    pub(crate) fn advance_epoch(self: &Arc<Self>) -> Epoch {
+    pub(crate) fn advance_epoch(self: &Arc<Self>, reason: Reason) -> Epoch {
         let _turn = self.flushers.is_none().then(|| self.turn.lock());
-        self.advance_in_turn()
+        self.advance_in_turn(reason)
     }
 
     /// Without flushers, for whoever is about to wait for `epoch`: tries on this thread to make it durable.
     fn drive_epoch(self: &Arc<Self>, epoch: Epoch) -> Result<(), WriterError> {
         let _turn = self.turn.lock();
         if self.current_epoch() <= epoch {
-            self.advance_in_turn();
+            self.advance_in_turn(Reason::Awaited);
         } else {
             self.retry_deferred(|_| true);
         }
@@ -238,13 +261,17 @@ impl Shared {
         failed.map_or(Ok(()), |deferred| Err(deferred.error.clone()))
     }
 
-    fn advance_in_turn(self: &Arc<Self>) -> Epoch {
+    fn advance_in_turn(self: &Arc<Self>, reason: Reason) -> Epoch {
         if self.flushers.is_none() {
             self.retry_deferred(|_| true);
         }
-        let closed = self.close_epoch(false);
-        self.end_epoch(&closed, false, None);
-        closed.epoch
+        match self.close_epoch(reason) {
+            Some(closed) => {
+                self.end_epoch(&closed, false, None);
+                closed.epoch
+            }
+            None => Epoch(self.current_epoch().0.saturating_sub(1)),
+        }
     }
 
     /// A receipt for all entries of `epoch` and below, of all cores, being durable.
@@ -327,7 +354,7 @@ impl Driver for EpochDriver {
         }
         match &shared.flushers {
             Some(flushers) => flushers.close_epoch(Epoch(target)),
-            None if may_block => drop(shared.advance_epoch()),
+            None if may_block => drop(shared.advance_epoch(Reason::Awaited)),
             None => {}
         }
     }

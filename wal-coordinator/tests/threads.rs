@@ -160,10 +160,8 @@ fn cores_append_at_full_speed_while_checkpoints_and_epochs_go_round_and_all_of_i
             let entries: Vec<_> = cores.into_iter().flat_map(|core| core.join().unwrap()).collect();
             (entries, checkpoint.join().unwrap(), epoch.join().unwrap())
         });
-        assert!(
-            closed.is_sorted() && closed.windows(2).all(|pair| pair[0] < pair[1]),
-            "an epoch closed twice"
-        );
+        // An epoch in which nobody appended stays open, and the one before is named again.
+        assert!(closed.is_sorted(), "an epoch was closed after a later one");
         drop((checkpoints, handle, manager));
         entries.sort_by_key(PerCoreWalEntry::order_key);
         check(&path, &entries, made.last().unwrap().epoch);

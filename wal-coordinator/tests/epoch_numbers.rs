@@ -1,0 +1,71 @@
+//! Epochs never restart: no number that was acknowledged as durable is given out again after a crash.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::path::Path;
+
+use wal_coordinator::{Epoch, PerCoreWalConfig, PerCoreWalManager};
+
+/// What a crash leaves, as far as the page cache goes.
+fn crash_copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[track_caller]
+fn check(config: impl Fn(&Path) -> PerCoreWalConfig, act: impl Fn(&mut PerCoreWalManager) -> Epoch) {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("log"), directory.path().join("copy"));
+    let mut manager = PerCoreWalManager::new(config(&path)).unwrap();
+    let acknowledged = act(&mut manager);
+    assert!(manager.durable_epoch() >= acknowledged);
+    let durable = manager.durable_epoch();
+    crash_copy(&path, &copy);
+    let reopened = PerCoreWalManager::new(config(&copy)).unwrap();
+    assert!(reopened.durable_epoch() >= durable, "{} after {durable}", reopened.durable_epoch());
+    assert!(reopened.handle().epoch() > durable, "{} after {durable}", reopened.handle().epoch());
+}
+
+fn inline(path: &Path) -> PerCoreWalConfig {
+    let mut config = PerCoreWalConfig::new(path, 2).inline();
+    config.log.segment_bytes = 64 * 1024;
+    config
+}
+
+fn background(path: &Path) -> PerCoreWalConfig {
+    let mut config = PerCoreWalConfig::new(path, 2);
+    config.log.segment_bytes = 64 * 1024;
+    config
+}
+
+#[test]
+fn epochs_without_entries_stay_open() {
+    for config in [inline, background] {
+        check(config, |manager| {
+            manager.writer(1).append_put(b"key", b"value").unwrap();
+            let first = manager.advance_epoch();
+            for _ in 0..5 {
+                assert_eq!(manager.advance_epoch(), first, "nothing to close");
+            }
+            manager.handle().epoch_durable(first).wait().unwrap();
+            first
+        });
+    }
+}
+
+#[test]
+fn an_empty_epoch_that_somebody_waits_for_leaves_a_trace() {
+    for config in [inline, background] {
+        check(config, |manager| {
+            manager.writer(0).append_put(b"key", b"value").unwrap();
+            let mut last = manager.advance_epoch();
+            for _ in 0..3 {
+                last = manager.handle().epoch();
+                manager.handle().epoch_durable(last).wait().unwrap();
+            }
+            last
+        });
+    }
+}
