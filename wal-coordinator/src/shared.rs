@@ -142,8 +142,7 @@ impl Shared {
     /// Closes the current epoch, unless there is no reason to.
     ///
     /// An epoch without entries would leave no trace, and its number could be given out again after a crash. So it
-    /// stays open if nobody asks for its end, and has a core write a barrier of it if somebody does; a checkpoint's
-    /// manifest names it.
+    /// stays open, unless its end is needed: then the first core writes a barrier of it.
     pub(crate) fn close_epoch(&self, reason: Reason) -> Option<ClosedEpoch> {
         let mut closing = self.closing.lock();
         let has_entries = self.pins.iter().zip(&closing.cuts).any(|(pin, cut)| pin.appended() > *cut);
@@ -161,7 +160,7 @@ impl Shared {
             |index: usize| seal && self.retention.needed_from(self.logs[index].core()).sequence < cuts[index];
         let mut participants: Vec<_> =
             (0..cuts.len()).filter(|&index| cuts[index] > closing.cuts[index] || unsealed(index)).collect();
-        if participants.is_empty() && reason == Reason::Awaited {
+        if participants.is_empty() {
             participants.push(0);
         }
         closing.cuts.clone_from(&cuts);
