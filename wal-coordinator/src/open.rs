@@ -13,7 +13,6 @@ use wal_format::limits::META_BYTES;
 use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
 use wal_reader::Inventory;
 use wal_recovery::{CoreResume, PerCoreRecoveryManager, RecoveryError, RecoveryReport, ResumePoints};
-use wal_writer::storage::write_all_at;
 use wal_writer::{
     CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentPosition,
     SegmentSupply, StartAt, Storage, WriterError,
@@ -25,6 +24,7 @@ use crate::flusher::{Flushers, Wake};
 use crate::locked::LockedStorage;
 use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts, in_parallel};
+use crate::store::{ReplaceError, replace};
 
 /// An open log, in parts.
 pub(crate) struct Opened {
@@ -211,13 +211,8 @@ fn is_new(inventory: &Inventory) -> bool {
 fn create_meta(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
     let meta = Meta { log_id: random_log_id() }.encode();
     assert_eq!(meta.len(), META_BYTES);
-    let temporary = FileName::Temporary(names::META).to_string();
-    let at = |operation| move |error| failed(operation, Path::new(names::META), error);
-    let file = storage.create(&temporary).map_err(at("create"))?;
-    write_all_at(file.as_ref(), &meta, 0).map_err(at("write"))?;
-    file.sync_data().map_err(at("sync"))?;
-    storage.rename(&temporary, names::META).map_err(at("rename"))?;
-    storage.sync_directory().map_err(at("sync the directory of"))
+    replace(storage, names::META, &meta)
+        .map_err(|ReplaceError { operation, path, source }| PerCoreWalError::Io { operation, path, source })
 }
 
 /// Unfinished replacements mean nothing, and are in the way of the next one.

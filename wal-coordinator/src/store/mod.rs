@@ -12,6 +12,7 @@ mod changes;
 mod error;
 mod manifest;
 
+mod replace;
 mod runs;
 
 mod attempt;
@@ -27,6 +28,7 @@ use wal_format::{Epoch, LogId, Manifest, RunMeta};
 pub use changes::Changes;
 pub use error::StoreError;
 pub use manifest::publish_manifest;
+pub(crate) use replace::{ReplaceError, replace};
 pub use runs::RunStore;
 
 /// What a checkpoint is about.
