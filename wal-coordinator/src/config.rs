@@ -44,6 +44,10 @@ pub struct PerCoreWalConfig {
     pub free_segments_max: usize,
     /// Bytes of memory that the default checkpoint store may use for the changes since the last checkpoint.
     pub checkpoint_budget_bytes: usize,
+    /// Most cores that opening and recovery, and in inline mode syncing, work on at a time, each on a thread of its own
+    /// that ends with the call. With 1, everything happens on the calling thread, one core after the other, so that
+    /// the same calls give the same operations below: what simulations need.
+    pub threads_max: usize,
     /// How much of what is on disk is taken over when the log is opened. What is not is cut off for good. Damage is
     /// always an error here: salvage what is left with `wal-recovery`, into a new log.
     pub scope: Scope,
@@ -67,6 +71,7 @@ impl PerCoreWalConfig {
             memory_time_max: Duration::from_millis(10),
             free_segments_max: 2 * cores,
             checkpoint_budget_bytes: 64 * 1024 * 1024,
+            threads_max: usize::MAX,
             scope: Scope::Everything,
             clock: Clock::system(),
             storage: Arc::new(DirectoryStorage::new(path)),
@@ -99,6 +104,9 @@ impl PerCoreWalConfig {
             return reject(format!(
                 "segments of {segment_bytes} bytes: use a multiple of 4096, at least {SEGMENT_BYTES_MIN}"
             ));
+        }
+        if self.threads_max == 0 {
+            return reject("threads_max is 0: the calling thread itself counts as one".to_owned());
         }
         if self.memory_time_max.is_zero() {
             return reject("memory_time_max is zero: flushers would never rest".to_owned());

@@ -49,8 +49,8 @@ pub(crate) fn open<T>(
     if is_new(&inventory) {
         create_meta(storage.as_ref())?;
     }
-    let recovered =
-        recover(&PerCoreRecoveryManager::with_source(Arc::clone(&config.source)).scope(config.scope))?;
+    let recovery = PerCoreRecoveryManager::with_source(Arc::clone(&config.source));
+    let recovered = recover(&recovery.scope(config.scope).threads_max(config.threads_max))?;
     let (resume, report) = decision(&recovered);
     Ok((begin(config, storage, resume, report, &inventory)?, recovered))
 }
@@ -105,7 +105,7 @@ fn begin(
         }
     }
     let durable_epoch = Epoch(first_epoch.0 - 1);
-    record_decision(&resume, &logs, config.cores, durable_epoch)?;
+    record_decision(&resume, &logs, &config, durable_epoch)?;
     recycle_prepared(&supply, &resume);
     let shared = Arc::new(Shared::new(SharedParts {
         log_id,
@@ -120,6 +120,7 @@ fn begin(
         retention: Arc::new(Retention::new(resume.manifest)),
         flushers,
         checkpoint_budget_bytes: config.checkpoint_budget_bytes,
+        threads_max: config.threads_max,
         clock: config.clock,
     }));
     let _ = woken_through.set(Arc::downgrade(&shared));
@@ -134,9 +135,10 @@ fn begin(
 fn record_decision(
     resume: &ResumePoints,
     logs: &[Arc<CoreLog>],
-    active: usize,
+    config: &PerCoreWalConfig,
     durable_epoch: Epoch,
 ) -> Result<(), PerCoreWalError> {
+    let active = config.cores;
     let barrier =
         Barrier { durable_epoch, cuts: logs.iter().map(|log| (log.core(), log.appended())).collect() };
     let end = EpochEnd { epoch: durable_epoch, barrier: Some(barrier), seal: false };
@@ -145,7 +147,7 @@ fn record_decision(
         core.is_some_and(|core| core.end.is_some() && (log.core().index() < active || core.has_discards))
     };
     let concerned: Vec<_> = logs.iter().filter(inherited).cloned().collect();
-    let begun = in_parallel(concerned, |log| (log.core(), log.begin(&end)));
+    let begun = in_parallel(concerned, config.threads_max, |log| (log.core(), log.begin(&end)));
     for (core, result) in begun {
         match result {
             // The first sync that finds room records it. A core that never appends has no such sync: see below.

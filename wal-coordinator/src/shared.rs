@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     /// never misses the failure of somebody who is still at it.
     turn: Mutex<()>,
     pub(crate) checkpoint_budget_bytes: usize,
+    pub(crate) threads_max: usize,
     pub(crate) clock: Clock,
 }
 
@@ -76,6 +77,7 @@ pub(crate) struct SharedParts {
     pub(crate) retention: Arc<Retention>,
     pub(crate) flushers: Option<Flushers>,
     pub(crate) checkpoint_budget_bytes: usize,
+    pub(crate) threads_max: usize,
     pub(crate) clock: Clock,
 }
 
@@ -123,6 +125,7 @@ impl Shared {
             deferred: Mutex::new(Vec::new()),
             turn: Mutex::new(()),
             checkpoint_budget_bytes: parts.checkpoint_budget_bytes,
+            threads_max: parts.threads_max,
             clock: parts.clock,
         }
     }
@@ -292,7 +295,7 @@ impl Shared {
         }
         let dirty: Vec<_> =
             self.active_logs().iter().filter(|log| log.durable() < log.appended()).cloned().collect();
-        in_parallel(dirty, |log| log.sync().map(drop)).into_iter().collect()
+        in_parallel(dirty, self.threads_max, |log| log.sync().map(drop)).into_iter().collect()
     }
 
     /// The entries of all cores since the last checkpoint, merged, up to where each is durable now.
@@ -333,7 +336,7 @@ impl Shared {
     }
 
     fn run_all(&self, ends: Vec<EndOfEpoch>) {
-        in_parallel(ends, |end| self.run_end(end));
+        in_parallel(ends, self.threads_max, |end| self.run_end(end));
     }
 }
 
@@ -367,17 +370,28 @@ impl Driver for EpochDriver {
     }
 }
 
-/// Runs `work` on every item, each on a thread of its own when there are several: they wait for the device.
-pub(crate) fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    if items.len() <= 1 {
+/// Runs `work` on every item, `threads_max` of them at a time, each on a thread of its own when there are several: they
+/// wait for the device.
+pub(crate) fn in_parallel<T: Send, R: Send>(
+    items: Vec<T>,
+    threads_max: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    if items.len() <= 1 || threads_max <= 1 {
         return items.into_iter().map(work).collect();
     }
     let work = &work;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+    let mut items = items.into_iter();
+    let mut results = Vec::with_capacity(items.len());
+    while items.len() > 0 {
+        results.extend(std::thread::scope(|scope| {
+            let round = items.by_ref().take(threads_max);
+            let threads: Vec<_> = round.map(|item| scope.spawn(move || work(item))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, R>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect::<Vec<_>>()
+        }));
+    }
+    results
 }

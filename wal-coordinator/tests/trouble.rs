@@ -76,12 +76,13 @@ fn a_writer_is_taken_once() {
 #[test]
 fn a_configuration_that_makes_no_sense_says_what_would() {
     type Change = fn(&mut PerCoreWalConfig);
-    let cases: [(Change, &str); 6] = [
+    let cases: [(Change, &str); 7] = [
         (|config| config.cores = 0, "at least one core"),
         (|config| config.cores = 4_097, "more than the format's 4096"),
         (|config| config.log.ring_bytes = 5_000, "power of two"),
         (|config| config.log.ring_bytes = 2_048, "at least 4096"),
         (|config| config.log.segment_bytes = 4_096, "at least 16384"),
+        (|config| config.threads_max = 0, "calling thread"),
         (|config| config.memory_time_max = std::time::Duration::ZERO, "never rest"),
     ];
     for (change, says_this) in cases {

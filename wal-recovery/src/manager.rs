@@ -34,6 +34,7 @@ pub struct PerCoreRecoveryManager {
     scope: Scope,
     mode: Mode,
     listener: Option<Listener>,
+    threads_max: usize,
 }
 
 /// Recovers everything in the directory `path` into a map, strictly.
@@ -53,7 +54,8 @@ impl PerCoreRecoveryManager {
     /// Recovers from any source.
     #[must_use]
     pub fn with_source(source: Arc<dyn Source>) -> Self {
-        Self { source, scope: Scope::default(), mode: Mode::default(), listener: None }
+        let (scope, mode) = (Scope::default(), Mode::default());
+        Self { source, scope, mode, listener: None, threads_max: usize::MAX }
     }
 
     /// How far each log is replayed; everything, unless told otherwise.
@@ -77,6 +79,15 @@ impl PerCoreRecoveryManager {
         self
     }
 
+    /// At most this many cores at a time, each on a thread of its own; as many as the machine has, unless told
+    /// otherwise. With 1, everything happens on the calling thread, one core after the other, so that the same files
+    /// give the same calls to the source: what simulations need.
+    #[must_use]
+    pub fn threads_max(mut self, threads_max: usize) -> Self {
+        self.threads_max = threads_max.max(1);
+        self
+    }
+
     /// Scans and decides, without replaying: what whoever opens the log for writing needs.
     ///
     /// Everything that the plan rests on has been synced, and read from the medium rather than from a cache.
@@ -97,7 +108,8 @@ impl PerCoreRecoveryManager {
         {
             return Err(RecoveryError::BeforeCheckpoint { asked, checkpoint });
         }
-        let scans = scan_all(&self.source, log_id, &inventory, manifest.as_ref(), self.mode)?;
+        let scans =
+            scan_all(&self.source, log_id, &inventory, manifest.as_ref(), self.mode, self.threads_max)?;
         let (scans, witnesses) = self.add_named_cores(log_id, scans, manifest.as_ref(), checkpoint)?;
         let findings = Findings { log_id: Some(log_id), inventory, manifest, scans, witnesses };
         let mut plan = decide(findings, self.scope, self.mode);
@@ -129,7 +141,7 @@ impl PerCoreRecoveryManager {
         sink: impl Fn(CoreId) -> S + Sync,
     ) -> Result<(Vec<(CoreId, S)>, Recovered), RecoveryError> {
         let plan = self.plan()?;
-        replay_parallel(&self.source, plan, self.listener.as_ref(), engine, sink)
+        replay_parallel(&self.source, plan, self.listener.as_ref(), self.threads_max, engine, sink)
     }
 
     /// Recovers into a map.

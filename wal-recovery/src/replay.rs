@@ -130,6 +130,7 @@ pub(crate) fn replay_parallel<S: Replay + Send>(
     source: &Arc<dyn Source>,
     plan: Plan,
     listener: Option<&Listener>,
+    threads_max: usize,
     engine: &mut (impl Replay + ?Sized),
     sink: impl Fn(CoreId) -> S + Sync,
 ) -> Result<(Vec<(CoreId, S)>, Recovered), RecoveryError> {
@@ -141,7 +142,7 @@ pub(crate) fn replay_parallel<S: Replay + Send>(
     let results = std::thread::scope(|scope| {
         let (plan, sink) = (&plan, &sink);
         let work = scope.spawn(move || {
-            in_parallel(&cores, |core| {
+            in_parallel(&cores, threads_max, |core| {
                 let mut sink = sink(core);
                 let commits = replay_core(source, plan, core, &mut sink, &counted)?;
                 Ok((core, sink, commits))

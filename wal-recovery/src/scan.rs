@@ -17,12 +17,13 @@ pub(crate) fn scan_all(
     inventory: &Inventory,
     manifest: Option<&Manifest>,
     mode: Mode,
+    threads_max: usize,
 ) -> Result<Vec<CoreScan>, ReadError> {
     let mut cores: Vec<_> = inventory.segments.keys().copied().collect();
     cores.extend(manifest.iter().flat_map(|manifest| &manifest.cores).map(|position| position.core));
     cores.sort_unstable();
     cores.dedup();
-    let scans = in_parallel(&cores, |core| {
+    let scans = in_parallel(&cores, threads_max, |core| {
         scan_core(&**source, log_id, core, inventory.segments_of(core), manifest, mode)
     });
     scans.into_iter().collect()
@@ -71,9 +72,19 @@ pub(crate) fn manifest_bounds(manifest: Option<&Manifest>) -> (Option<Epoch>, u6
     (epochs.chain([manifest.epoch]).max(), timestamps.max().unwrap_or(0))
 }
 
-/// Applies `work` to every item, with as many threads as the machine has; results in the order of the items.
-pub(crate) fn in_parallel<T: Copy + Sync, R: Send>(items: &[T], work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+/// Applies `work` to every item, with as many threads as the machine has, at most `threads_max`; results in the order
+/// of the items. With one thread, the items are worked on in that order too.
+pub(crate) fn in_parallel<T: Copy + Sync, R: Send>(
+    items: &[T],
+    threads_max: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let threads = threads_max.min(items.len());
+    let threads = if threads > 1 {
+        thread::available_parallelism().map_or(1, NonZero::get).min(threads)
+    } else {
+        threads
+    };
     if threads <= 1 {
         return items.iter().map(|item| work(*item)).collect();
     }
