@@ -10,6 +10,7 @@ use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{CoreId, CorePosition, Epoch, Manifest, Sequence, SourceOffset};
 use wal_reader::{Inventory, LogPosition, MergedReader, SegmentState, read_state};
 use wal_writer::SealedAt;
+use wal_writer::stall::{self, Place};
 
 use crate::error::{CheckpointFailure, PerCoreWalError};
 use crate::manager::PerCoreWalManager;
@@ -87,6 +88,7 @@ impl CheckpointCoordinator {
         let shared = Arc::clone(&self.shared);
         let previous = shared.retention.manifest();
         let ends = core_ends(&shared, closed, previous.as_deref())?;
+        stall::at(Place::Sealed);
         let cut = CheckpointCut {
             epoch: closed.epoch,
             previous: previous.as_deref().cloned(),
@@ -107,13 +109,16 @@ impl CheckpointCoordinator {
             return Err(CheckpointFailure::Incomplete { expected, found: changes.entries() });
         }
         let manifest = manifest(&cut, &ends, &changes, &stored);
+        stall::at(Place::Stored);
         publish_manifest(shared.storage.as_ref(), &manifest)?;
         // From here on the checkpoint stands, whatever else fails.
+        stall::at(Place::ManifestPublished);
         let runs = manifest.runs.len();
         let superseded = self.store.published(&manifest).err().map(|error| error.to_string());
         shared.retention.advance(manifest);
         shared.checkpoint_done(closed.epoch);
         drop(pin);
+        stall::at(Place::Releasing);
         let (segments_released, unreleased) = release(&shared);
         Ok(CheckpointReport {
             epoch: closed.epoch,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 use wal_format::{CoreId, Epoch};
+use wal_writer::stall::{self, Place};
 use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedAt, WriterError};
 
 use crate::error::PerCoreWalError;
@@ -191,6 +192,7 @@ impl Loop {
     fn look(&self, index: usize) {
         let Some(flushers) = &self.shared.flushers else { return };
         flushers.woken[index].swap(false, AcqRel);
+        stall::at(Place::Woken);
         let log = &self.shared.logs[index];
         // Errors reach whoever waits, or the next append, through the log itself; lack of space is tried again.
         let _ = if log.is_wanted() || log.retention() == RingRetention::UntilDurable {

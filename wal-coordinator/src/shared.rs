@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
+use wal_writer::stall::{self, Place};
 use wal_writer::{
     Clock, CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SegmentSupply, Storage,
     WriterError,
@@ -157,8 +158,10 @@ impl Shared {
             // Before the close: whoever drains an entry of the next epoch sees the request.
             let next = self.global.current().next();
             self.logs.iter().for_each(|log| log.request_seal(next));
+            stall::at(Place::SealRequested);
         }
         let (epoch, cuts) = self.global.close(&self.pins);
+        stall::at(Place::EpochClosed);
         let unsealed =
             |index: usize| seal && self.retention.needed_from(self.logs[index].core()).sequence < cuts[index];
         let mut participants: Vec<_> =
@@ -187,6 +190,7 @@ impl Shared {
         seal: bool,
         reply: Option<&Sender<EndResult>>,
     ) {
+        stall::at(Place::EpochOutstanding);
         let barrier = self.barrier(closed);
         let ends = closed.participants.iter().map(|&index| EndOfEpoch {
             index,
@@ -209,6 +213,7 @@ impl Shared {
         let EndOfEpoch { index, end, reply } = end;
         let epoch = end.epoch;
         let result = self.logs[index].end_epoch(&end);
+        stall::at(Place::CoreEnded);
         match &result {
             // Sealed for a checkpoint, but a consistent cut without that checkpoint could not tell: the barrier is
             // still owed.

@@ -31,6 +31,8 @@ mod position;
 mod progress;
 mod ring;
 mod segment;
+#[doc(hidden)]
+pub mod stall;
 pub mod storage;
 mod supply;
 mod sync;

@@ -32,6 +32,7 @@ use crate::pin::EpochPin;
 use crate::position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
 use crate::progress::{Driver, Progress, Receipt};
 use crate::ring::Consumer;
+use crate::stall::{self, Place};
 use crate::storage::uninterrupted;
 use crate::supply::SegmentSupply;
 use crate::sync::{AtomicU64, Mutex};
@@ -347,6 +348,7 @@ impl CoreLog {
             let mut drain = self.drain.lock();
             let outcome = drain.write_out().and_then(|()| Self::write_end(&mut drain, end));
             self.publish_drain(&drain);
+            stall::at(Place::WrittenOut);
             if matches!(outcome, Err(DrainError::InDoubt(_))) {
                 return outcome;
             }
@@ -354,17 +356,20 @@ impl CoreLog {
         };
         // Also if there is no segment for the rest: what could be written becomes durable, and makes room.
         if let Some(ticket) = ticket {
+            stall::at(Place::Submitted);
             // Oldest first: a frame of a later file that is durable says that the earlier ones are.
             for of in &ticket.files {
                 uninterrupted(|| of.file.sync_data()).map_err(|error| {
                     DrainError::InDoubt(WriterError::io("sync", self.supply.storage().path(&of.name), error))
                 })?;
             }
+            stall::at(Place::Synced);
             let durable = {
                 let mut drain = self.drain.lock();
                 drain.complete(&ticket);
                 drain.durable_sequence()
             };
+            stall::at(Place::Completed);
             self.durable.advance(durable.0);
         }
         outcome

@@ -43,6 +43,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use wal_format::{Epoch, Sequence};
 
+use crate::stall::{self, Place};
 use crate::sync::{AtomicU64, CachePadded, Edge, yield_now};
 
 /// The epoch that all cores of a log read and one closer at a time advances. Shared, `Sync`.
@@ -97,6 +98,7 @@ impl GlobalEpoch {
         let closing = self.0.load(Relaxed);
         self.0.store(closing + 1, Edge::EpochAdvance.order()); // (a)
         Edge::CloseFence.fence(); // (b)
+        stall::at(Place::EpochAdvanced);
         let cuts = pins.iter().map(|pin| pin.cut(closing)).collect();
         (Epoch(closing), cuts)
     }
@@ -126,10 +128,12 @@ impl EpochPin {
         let mut spins = 0_u32;
         while is_pinned_at(self.0.pin.load(Edge::PinRead.order()), closing) {
             spins += 1;
+            stall::at(Place::PinAwaited);
             // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.
             if cfg!(loom) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
         }
         let appended = self.0.appended.load(Edge::AppendedRead.order());
+        stall::at(Place::AppendedRead);
         if self.0.start_epoch.load(Edge::MarkerRead.order()) > closing {
             Sequence(self.0.start_sequence.load(Relaxed))
         } else {
@@ -153,6 +157,7 @@ impl Pinner {
     pub(crate) fn pin(&mut self, global: &GlobalEpoch) -> Pinned<'_> {
         self.pin.0.pin.store(self.seen << 1 | 1, Relaxed); // (1)
         Edge::AppendFence.fence(); // (2)
+        stall::at(Place::Pinned);
         let epoch = Epoch(global.0.load(Edge::EpochRead.order())); // (3)
         Pinned { pinner: self, epoch }
     }
@@ -182,6 +187,7 @@ impl Pinned<'_> {
     pub(crate) fn start(&mut self, sequence: Sequence) {
         let words = &self.pinner.pin.0;
         words.start_sequence.store(sequence.0, Relaxed);
+        stall::at(Place::Marking);
         words.start_epoch.store(self.epoch.0, Edge::MarkerStore.order());
         self.pinner.seen = self.epoch.0;
     }

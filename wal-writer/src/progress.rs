@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::WriterError;
+use crate::stall::{self, Place};
 use crate::sync::{AtomicU64, Edge, Mutex, park, thread_waker};
 
 /// A number that only grows, with waiters. Shared, `Sync`.
@@ -73,6 +74,7 @@ impl Progress {
                 return;
             }
             self.value.store(value, Edge::ProgressStore.order());
+            stall::at(Place::Raised);
             waiters.take(|waiting| waiting.target <= value)
         };
         woken.into_iter().for_each(Waker::wake);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use wal_format::{CoreId, FileName, SegmentNumber};
 
 use crate::error::WriterError;
+use crate::stall::{self, Place};
 use crate::storage::{Storage, StorageFile, uninterrupted, write_all_at};
 use crate::sync::Mutex;
 
@@ -119,6 +120,7 @@ impl SegmentSupply {
             Some(free) => self.reuse(core, number, &free),
             None => self.make(core, number, self.segment_bytes, self.segment_bytes),
         };
+        stall::at(Place::SegmentMade);
         let mut supply = of_core.lock();
         supply.preparing = false;
         let mut spare = made?;

@@ -16,6 +16,7 @@ use crate::options::RING_BYTES_MIN;
 use crate::pin::{GlobalEpoch, Pinner};
 use crate::progress::Receipt;
 use crate::ring::{Producer, ring};
+use crate::stall::{self, Place};
 
 /// Appends to one core's log. Owned by the core's thread: `Send`, not `Sync`, not `Clone`.
 ///
@@ -270,16 +271,19 @@ impl CoreWalWriter {
         let sequence = self.next;
         let next = sequence.plus(u64::from(count));
         let mut pinned = self.pinner.pin(&self.global);
+        stall::at(Place::EpochRead);
         // The counter read hides the fence of the pin.
         let timestamp = self.clock.next_ns();
         assert!(timestamp >= self.last_timestamp, "a core's timestamps never decrease");
         let stretch = self.producer.reserve(reserved);
         let mut at = if pinned.is_first() { write_epoch(stretch, pinned.epoch()) } else { 0 };
         at += encode(&mut stretch[at..], timestamp - self.last_timestamp);
+        stall::at(Place::Encoded);
         if pinned.is_first() {
             pinned.start(sequence);
         }
         self.producer.publish(at);
+        stall::at(Place::Published);
         pinned.unpin(next);
         self.last_timestamp = timestamp;
         self.next = next;

@@ -24,6 +24,7 @@ use crate::options::Retention;
 use crate::position::{SealedAt, SegmentPosition, StartAt};
 use crate::ring::{Consumer, WRAP};
 use crate::segment::{FrameFields, SegmentWriter};
+use crate::stall::{self, Place};
 use crate::storage::StorageFile;
 use crate::supply::SegmentSupply;
 use crate::sync::AtomicU64;
@@ -176,6 +177,7 @@ impl Drain {
         let mut result = Ok(());
         while self.written.position < published && result.is_ok() {
             result = self.step(published);
+            stall::at(Place::Draining);
         }
         // Without a next segment, what went before still goes to its file.
         if !matches!(result, Err(DrainError::InDoubt(_))) {
