@@ -16,6 +16,7 @@ use crate::error::{CheckpointFailure, PerCoreWalError};
 use crate::manager::PerCoreWalManager;
 use crate::shared::{ClosedEpoch, Reason, Shared};
 use crate::store::{Changes, CheckpointCut, CheckpointStore, RunStore, StoredState, publish_manifest};
+use crate::sync::unbounded;
 
 /// Makes checkpoints of one log. `Send`; lives on any thread, apart from the manager and the writers.
 pub struct CheckpointCoordinator {
@@ -144,7 +145,7 @@ fn core_ends(
     closed: &ClosedEpoch,
     previous: Option<&Manifest>,
 ) -> Result<Vec<CoreEnd>, CheckpointFailure> {
-    let (reply, replies) = crossbeam_channel::unbounded();
+    let (reply, replies) = unbounded();
     shared.end_epoch(closed, true, Some(&reply));
     drop(reply);
     let mut sealed = BTreeMap::new();

@@ -12,17 +12,15 @@
 
 use std::sync::atomic::Ordering::AcqRel;
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 use wal_format::{CoreId, Epoch};
 use wal_writer::stall::{self, Place};
 use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedAt, WriterError};
 
 use crate::error::PerCoreWalError;
 use crate::shared::{Reason, Shared};
-use crate::sync::{AtomicBool, Mutex, spawn};
+use crate::sync::{AtomicBool, JoinHandle, Mutex, Next, Receiver, Sender, next, spawn, tick, unbounded};
 
 /// What became of one core's end of an epoch, by index of its log.
 pub(crate) type EndResult = (usize, Result<Option<SealedAt>, WriterError>);
@@ -162,14 +160,12 @@ impl Loop {
     fn run(self) {
         let ticks = tick(self.memory_time_max);
         loop {
-            select! {
-                recv(self.inbox) -> task => match task {
-                    Ok(Task::Look(index)) => self.look(index),
-                    Ok(Task::End(end)) => self.end(end),
-                    Ok(Task::CloseEpoch(epoch)) => self.close(epoch),
-                    Ok(Task::Stop) | Err(_) => break,
-                },
-                recv(ticks) -> _ => self.tick(),
+            match next(&self.inbox, &ticks) {
+                Next::Message(Task::Look(index)) => self.look(index),
+                Next::Message(Task::End(end)) => self.end(end),
+                Next::Message(Task::CloseEpoch(epoch)) => self.close(epoch),
+                Next::Message(Task::Stop) | Next::Closed => break,
+                Next::Tick => self.tick(),
             }
         }
         for log in self.mine() {

@@ -55,6 +55,8 @@ pub use error::{CheckpointFailure, PerCoreWalError};
 pub use handle::{CoreSequence, LogHandle, MergedEntries, WalStats};
 pub use manager::PerCoreWalManager;
 pub use retention::{Pinned, PinnedBy};
+#[cfg(shuttle)]
+pub use sync::pass_time;
 pub use wal_format::{
     CoreId, EntryRef, Epoch, LogId, Offsets, OperationRef, OrderKey, PerCoreWalEntry, Sequence, WalOperation,
 };

@@ -4,7 +4,6 @@
 //! inherited is on disk. On a full disk opening succeeds all the same: the decision is then recorded by the first
 //! sync that finds room, and until then appends say that there is none.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +24,7 @@ use crate::locked::LockedStorage;
 use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts, in_parallel};
 use crate::store::{ReplaceError, replace};
+use crate::sync::random_u64;
 
 /// An open log, in parts.
 pub(crate) struct Opened {
@@ -231,18 +231,10 @@ fn remove_temporaries(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
     Ok(())
 }
 
-/// 128 bits that no other log has: the standard library's per-process random keys, hashed with what is unique here.
+/// 128 bits that no other log has.
 fn random_log_id() -> LogId {
-    let half = |salt: u64| {
-        let mut hasher = RandomState::new().build_hasher();
-        hasher.write_u64(salt);
-        hasher.write_u32(std::process::id());
-        hasher.finish()
-    };
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&half(1).to_le_bytes());
-    id[8..].copy_from_slice(&half(2).to_le_bytes());
-    LogId(id)
+    let (high, low) = (random_u64(), random_u64());
+    LogId((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> PerCoreWalError {

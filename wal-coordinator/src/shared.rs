@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
 use wal_writer::stall::{self, Place};
@@ -18,7 +17,7 @@ use crate::epochs::EpochTracker;
 use crate::error::PerCoreWalError;
 use crate::flusher::{EndOfEpoch, EndResult, Flushers};
 use crate::retention::{Pin, Pinned, Retention};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Sender, scope};
 
 /// One open log. Shared, `Sync`.
 pub(crate) struct Shared {
@@ -389,13 +388,13 @@ pub(crate) fn in_parallel<T: Send, R: Send>(
     let mut items = items.into_iter();
     let mut results = Vec::with_capacity(items.len());
     while items.len() > 0 {
-        results.extend(std::thread::scope(|scope| {
+        results.extend(scope(|scope| {
             let round = items.by_ref().take(threads_max);
             let threads: Vec<_> = round.map(|item| scope.spawn(move || work(item))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, R>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            threads.into_iter().map(join).collect::<Vec<_>>()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Vec<_>>()
         }));
     }
     results

@@ -1,39 +1,95 @@
-//! The one door to locks, atomics and threads of this crate: the real ones, or loom's when built with `--cfg loom`.
+//! The one door to locks, atomics, threads, channels, ticks and chance of this crate: the real ones, loom's when built
+//! with `--cfg loom`, shuttle's with `--cfg shuttle`.
 //!
-//! Type aliases rather than re-exports, so that clippy's `disallowed-types` guards every other file.
+//! Type aliases rather than re-exports, so that clippy's `disallowed-types` guards every other file. loom models single
+//! protocols and takes the real channels and threads, which no model uses; shuttle runs everything together.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
     reason = "this is the home that the ban points to"
 )]
 
-use std::io;
-use std::thread::JoinHandle;
+#[cfg(shuttle)]
+mod simulated;
+#[cfg(shuttle)]
+pub use simulated::pass_time;
+#[cfg(shuttle)]
+pub(crate) use simulated::{
+    AtomicBool, JoinHandle, Receiver, Sender, next, random_u64, scope, spawn, tick, unbounded,
+};
 
-pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
+#[cfg(not(shuttle))]
+pub(crate) use real::*;
 
-#[cfg(not(loom))]
+/// What a background thread is woken by.
+pub(crate) enum Next<T> {
+    /// A message came.
+    Message(T),
+    /// Time passed.
+    Tick,
+    /// Nobody is left to send.
+    Closed,
+}
+
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
 
-#[cfg(loom)]
-mod imp {
-    /// parking_lot's interface over loom's mutex: no poisoning.
+#[cfg(any(loom, shuttle))]
+mod checked {
+    #[cfg(loom)]
+    use loom as checker;
+    #[cfg(shuttle)]
+    use shuttle as checker;
+
+    /// parking_lot's interface over the checker's mutex: no poisoning.
     #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
+            Self(checker::sync::Mutex::new(value))
         }
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> checker::sync::MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }
 }
-#[cfg(loom)]
-pub(crate) use imp::Mutex;
+#[cfg(any(loom, shuttle))]
+pub(crate) use checked::Mutex;
 
-/// Starts a named background thread of this crate.
-pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name).spawn(body)
+#[cfg(not(shuttle))]
+mod real {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    use std::io;
+    use std::time::Instant;
+
+    use super::Next;
+
+    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
+    pub(crate) type JoinHandle<T> = std::thread::JoinHandle<T>;
+    pub(crate) type Sender<T> = crossbeam_channel::Sender<T>;
+    pub(crate) type Receiver<T> = crossbeam_channel::Receiver<T>;
+    pub(crate) type Ticks = crossbeam_channel::Receiver<Instant>;
+    pub(crate) use crossbeam_channel::{tick, unbounded};
+    pub(crate) use std::thread::scope;
+
+    /// Starts a named background thread of this crate.
+    pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name(name).spawn(body)
+    }
+
+    /// Waits for a message or for time to pass; takes either if both are there.
+    pub(crate) fn next<T>(inbox: &Receiver<T>, ticks: &Ticks) -> Next<T> {
+        crossbeam_channel::select! {
+            recv(inbox) -> message => message.map_or(Next::Closed, Next::Message),
+            recv(ticks) -> _ => Next::Tick,
+        }
+    }
+
+    /// A number that no other log has: the standard library's per-process random keys, hashed with the process.
+    pub(crate) fn random_u64() -> u64 {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        hasher.finish()
+    }
 }

@@ -130,7 +130,7 @@ impl EpochPin {
             spins += 1;
             stall::at(Place::PinAwaited);
             // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.
-            if cfg!(loom) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
+            if cfg!(any(loom, shuttle)) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
         }
         let appended = self.0.appended.load(Edge::AppendedRead.order());
         stall::at(Place::AppendedRead);

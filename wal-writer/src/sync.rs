@@ -1,4 +1,5 @@
-//! The one door to atomics, locks and threads: the real ones, or loom's when built with `--cfg loom`.
+//! The one door to atomics, locks and threads: the real ones, loom's when built with `--cfg loom` (every order of the
+//! steps of a small model), shuttle's with `--cfg shuttle` (drawn schedules of everything together).
 //!
 //! Type aliases rather than re-exports, so that clippy's `disallowed-types` guards every other file.
 #![allow(
@@ -7,7 +8,7 @@
     reason = "this is the home that the ban points to"
 )]
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod imp {
     pub(crate) use std::sync::atomic::fence;
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
@@ -37,46 +38,56 @@ mod imp {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod imp {
-    pub(crate) use loom::sync::atomic::fence;
-    pub(crate) type AtomicU64 = loom::sync::atomic::AtomicU64;
-    pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
-    pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
+    #[cfg(loom)]
+    use loom as checker;
+    #[cfg(shuttle)]
+    use shuttle as checker;
 
-    /// parking_lot's interface over loom's mutex: no poisoning.
+    pub(crate) use checker::sync::atomic::fence;
+    pub(crate) type AtomicU64 = checker::sync::atomic::AtomicU64;
+    pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
+    pub(crate) type MutexGuard<'a, T> = checker::sync::MutexGuard<'a, T>;
+
+    /// parking_lot's interface over the checker's mutex: no poisoning.
     #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
+            Self(checker::sync::Mutex::new(value))
         }
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }
 
     pub(crate) fn yield_now() {
-        loom::thread::yield_now();
+        checker::thread::yield_now();
     }
 
     pub(crate) fn park() {
-        loom::thread::park();
+        checker::thread::park();
     }
 
     pub(crate) fn thread_waker() -> std::task::Waker {
-        struct Unpark(loom::thread::Thread);
+        struct Unpark(checker::thread::Thread);
         impl std::task::Wake for Unpark {
             fn wake(self: std::sync::Arc<Self>) {
                 self.0.unpark();
             }
         }
-        std::sync::Arc::new(Unpark(loom::thread::current())).into()
+        std::sync::Arc::new(Unpark(checker::thread::current())).into()
     }
 }
 
 pub(crate) use imp::*;
+
+/// A lock of which no checker knows: for test storages, which hold it for a moment and never while they wait. What they
+/// are asked is then no step of a schedule, and may be asked of them on any thread.
+#[cfg(feature = "testing")]
+pub(crate) type PlainMutex<T> = parking_lot::Mutex<T>;
 
 use std::sync::atomic::Ordering;
 

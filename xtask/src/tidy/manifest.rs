@@ -20,8 +20,8 @@ pub(super) struct Entry<'a> {
 pub(super) enum When {
     /// Always, or on some platforms.
     Normal,
-    /// In builds with `--cfg loom`.
-    UnderLoom,
+    /// In builds with `--cfg loom` or `--cfg shuttle`.
+    UnderChecker,
     /// In the build script.
     Build,
     /// In tests, examples and benches.
@@ -80,7 +80,7 @@ fn dependency<'a>(entry: &Entry<'a>) -> Option<Dependency<'a>> {
     let (table, own_section) =
         table.split_once('.').map_or((table, None), |(table, name)| (table, Some(name)));
     let when = match table {
-        "dependencies" if target == "cfg(loom)" => When::UnderLoom,
+        "dependencies" if matches!(target, "cfg(loom)" | "cfg(shuttle)") => When::UnderChecker,
         "dependencies" => When::Normal,
         "build-dependencies" => When::Build,
         "dev-dependencies" => When::Dev,
@@ -138,7 +138,11 @@ mod tests {
         );
         check("[dependencies]\na = { package = \"b\", version = \"1\" }\n", &[(2, "b", When::Normal)]);
         check("[dependencies.a]\nversion = \"1\"\n", &[(2, "a", When::Normal)]);
-        check("[target.'cfg(loom)'.dependencies]\nloom = \"1\"\n", &[(2, "loom", When::UnderLoom)]);
+        check("[target.'cfg(loom)'.dependencies]\nloom = \"1\"\n", &[(2, "loom", When::UnderChecker)]);
+        check(
+            "[target.'cfg(shuttle)'.dependencies]\nshuttle = \"1\"\n",
+            &[(2, "shuttle", When::UnderChecker)],
+        );
         check("[target.\"cfg(unix)\".dependencies]\na = \"1\"\n", &[(2, "a", When::Normal)]);
         check("[build-dependencies]\na = \"1\"\n", &[(2, "a", When::Build)]);
         check("[dev-dependencies]\na = \"1\"\n", &[(2, "a", When::Dev)]);

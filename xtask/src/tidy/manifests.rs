@@ -57,7 +57,7 @@ fn library_dependencies(path: &str, text: &str, rule: &CrateRule) -> Vec<Finding
         let remove = format!("remove it; the allowed ones are in {POLICY}");
         let (how, todo) = match when {
             When::Build => (" in its build script", remove),
-            When::UnderLoom => (" under loom", remove),
+            When::UnderChecker => (" under loom or shuttle", remove),
             When::Normal => ("", remove),
             When::Dev => (" by version in its tests", format!("write `{name} = {{ path = \"../{name}\" }}`")),
         };
@@ -74,7 +74,7 @@ fn allowed(dependency: &Dependency<'_>, rule: &CrateRule) -> bool {
     let normal = rule.workspace.contains(name) || rule.registry.contains(name);
     match dependency.when {
         When::Normal => normal,
-        When::UnderLoom => normal || rule.under_loom.contains(name),
+        When::UnderChecker => normal || rule.under_checker.contains(name),
         When::Build => false,
         When::Dev => dependency.path_only || policy::library(name).is_none(),
     }
@@ -166,6 +166,7 @@ mod tests {
     fn dependencies_of_the_table_pass() {
         check_added("wal-reader", "[dependencies]\nwal-format.workspace = true", None);
         check_added("wal-writer", "[target.'cfg(loom)'.dependencies]\nloom.workspace = true", None);
+        check_added("wal-writer", "[target.'cfg(shuttle)'.dependencies]\nshuttle.workspace = true", None);
         check_added("wal-recovery", "[dev-dependencies]\nwal-coordinator = { path = \"../x\" }", None);
         check_added("wal-recovery", "[dev-dependencies]\ntempfile.workspace = true", None);
     }

@@ -10,36 +10,41 @@ pub(super) struct CrateRule {
     pub(super) workspace: &'static [&'static str],
     /// Crates of the registry.
     pub(super) registry: &'static [&'static str],
-    /// Crates of the registry that exist only in a build with `--cfg loom`.
-    pub(super) under_loom: &'static [&'static str],
+    /// Crates of the registry that exist only in a build with `--cfg loom` or `--cfg shuttle`.
+    pub(super) under_checker: &'static [&'static str],
 }
 
 /// The library crates, each after those that it may use.
 pub(super) const LIBRARIES: [CrateRule; 5] = [
-    CrateRule { name: "wal-format", workspace: &[], registry: &["crc32fast", "thiserror"], under_loom: &[] },
+    CrateRule {
+        name: "wal-format",
+        workspace: &[],
+        registry: &["crc32fast", "thiserror"],
+        under_checker: &[],
+    },
     CrateRule {
         name: "wal-writer",
         workspace: &["wal-format"],
         registry: &["parking_lot", "quanta", "rustix", "thiserror"],
-        under_loom: &["loom"],
+        under_checker: &["loom", "shuttle"],
     },
     CrateRule {
         name: "wal-reader",
         workspace: &["wal-format"],
         registry: &["rustix", "thiserror"],
-        under_loom: &[],
+        under_checker: &[],
     },
     CrateRule {
         name: "wal-recovery",
         workspace: &["wal-format", "wal-reader"],
         registry: &["thiserror"],
-        under_loom: &[],
+        under_checker: &[],
     },
     CrateRule {
         name: "wal-coordinator",
         workspace: &["wal-format", "wal-writer", "wal-reader", "wal-recovery"],
         registry: &["crossbeam-channel", "parking_lot", "rustix", "thiserror"],
-        under_loom: &["loom"],
+        under_checker: &["loom", "shuttle"],
     },
 ];
 

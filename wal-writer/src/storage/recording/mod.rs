@@ -20,7 +20,7 @@ use self::image::Disk;
 pub use self::image::{Image, Pending, Pick, Survival, splitmix64};
 pub use self::record::{Event, FileId, Operation, OperationKind};
 use super::{Storage, StorageFile};
-use crate::sync::Mutex;
+use crate::sync::PlainMutex as Mutex;
 
 /// Called in the middle of every operation: after it was recorded, before it takes effect. May use the storage.
 pub type Hook = Arc<dyn Fn(OperationKind, &str) + Send + Sync>;
