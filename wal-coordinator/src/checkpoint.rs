@@ -253,6 +253,7 @@ fn release(shared: &Shared) -> (usize, Option<String>) {
             Ok(()) => released += below.len(),
             Err(error) => failure = Some(error.to_string()),
         }
+        stall::at(Place::CoreReleased);
     }
     (released, failure)
 }

@@ -12,6 +12,7 @@ use wal_format::limits::META_BYTES;
 use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
 use wal_reader::Inventory;
 use wal_recovery::{CoreResume, PerCoreRecoveryManager, RecoveryError, RecoveryReport, ResumePoints};
+use wal_writer::stall::{self, Place};
 use wal_writer::{
     CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentPosition,
     SegmentSupply, StartAt, Storage, WriterError,
@@ -41,17 +42,21 @@ pub(crate) fn open<T>(
 ) -> Result<(Opened, T), PerCoreWalError> {
     config.check()?;
     make_directory(&config.path)?;
+    stall::at(Place::DirectoryMade);
     let lock = config.storage.lock(names::LOCK).map_err(|error| failed("lock", &config.path, error))?;
     let Some(lock) = lock else { return Err(PerCoreWalError::InUse { path: config.path }) };
     let storage: Arc<dyn Storage> = Arc::new(LockedStorage::new(Arc::clone(&config.storage), lock));
+    stall::at(Place::Locked);
     let inventory = Inventory::list(config.source.as_ref())?;
     remove_temporaries(storage.as_ref())?;
+    stall::at(Place::TemporariesRemoved);
     if is_new(&inventory) {
         create_meta(storage.as_ref())?;
     }
     let recovery = PerCoreRecoveryManager::with_source(Arc::clone(&config.source));
     let recovered = recover(&recovery.scope(config.scope).threads_max(config.threads_max))?;
     let (resume, report) = decision(&recovered);
+    stall::at(Place::Decided);
     Ok((begin(config, storage, resume, report, &inventory)?, recovered))
 }
 
@@ -106,7 +111,9 @@ fn begin(
     }
     let durable_epoch = Epoch(first_epoch.0 - 1);
     record_decision(&resume, &logs, &config, durable_epoch)?;
+    stall::at(Place::DecisionRecorded);
     recycle_prepared(&supply, &resume);
+    stall::at(Place::PreparedRecycled);
     let shared = Arc::new(Shared::new(SharedParts {
         log_id,
         storage,
@@ -147,7 +154,11 @@ fn record_decision(
         core.is_some_and(|core| core.end.is_some() && (log.core().index() < active || core.has_discards))
     };
     let concerned: Vec<_> = logs.iter().filter(inherited).cloned().collect();
-    let begun = in_parallel(concerned, config.threads_max, |log| (log.core(), log.begin(&end)));
+    let begun = in_parallel(concerned, config.threads_max, |log| {
+        let begun = (log.core(), log.begin(&end));
+        stall::at(Place::CoreBegun);
+        begun
+    });
     for (core, result) in begun {
         match result {
             // The first sync that finds room records it. A core that never appends has no such sync: see below.

@@ -336,8 +336,12 @@ impl CoreLog {
             Err(DrainError::NoSegment(error)) => return Err(error),
             Err(DrainError::InDoubt(error)) => self.give_up_file(error)?,
         }
+        stall::at(Place::Rewound);
         match self.attempt(end) {
-            Ok(sealed) => Ok(sealed),
+            Ok(sealed) => {
+                stall::at(Place::Continued);
+                Ok(sealed)
+            }
             Err(DrainError::NoSegment(error)) => Err(error),
             Err(DrainError::InDoubt(error)) => Err(self.poison(error)),
         }

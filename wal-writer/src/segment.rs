@@ -13,6 +13,7 @@ use wal_format::{
     checksum,
 };
 
+use crate::stall::{self, Place};
 use crate::storage::{StorageFile, write_all_at};
 use crate::supply::{Spare, fill_with_zeros};
 
@@ -188,7 +189,9 @@ impl SegmentWriter {
         let zeroed = (used + FRAME_HEADER_BYTES).next_multiple_of(PAGE_BYTES);
         let capacity = usize::try_from(self.capacity - self.buffer_at).unwrap_or(usize::MAX);
         self.buffer.resize(zeroed.min(capacity).max(used), 0);
+        stall::at(Place::Unwritten);
         write_all_at(self.file.as_ref(), &self.buffer, self.buffer_at)?;
+        stall::at(Place::Written);
         self.is_dirty = false;
         self.filled = self.filled.max(self.buffer_at + self.buffer.len() as u64);
         // Keep the page that the next frame shares.

@@ -1,4 +1,5 @@
-//! Places where a test may hold a thread up, so that interleavings that are rare by themselves come about often.
+//! Places where a test may hold a thread up, so that interleavings that are rare by themselves come about often; or
+//! kill the process, so that what a crash leaves between any two steps is seen.
 //!
 //! With the feature `testing`, every place asks the hook that a test installed, once per process. Without it, [`at`] is
 //! empty and inlined: production code compiles to the same instructions with and without its calls.
@@ -8,10 +9,21 @@
 //!
 //! Not for choosing the schedule: threads run as the system lets them. The models of loom are for that.
 
-/// Where a thread stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Place {
+macro_rules! places {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Where a thread stands.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Place { $($(#[$doc])* $name,)* }
+
+        impl Place {
+            /// All of them, for tests that must have been everywhere.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+places! {
     /// Append: pinned, the epoch not yet read.
     Pinned,
     /// Append: the epoch is read, nothing is encoded.
@@ -60,6 +72,80 @@ pub enum Place {
     ManifestPublished,
     /// Checkpoint: nothing keeps the old segments, none is released.
     Releasing,
+    /// Segment: frames stand in the buffer, their write has not begun.
+    Unwritten,
+    /// Segment: frames are written, not synced.
+    Written,
+    /// Segment: the next one is taken from the supply, its header is only in memory.
+    SegmentTaken,
+    /// Segment: the seal is written, not synced; no next segment is begun.
+    SegmentSealed,
+    /// Epoch: this core's barrier is written, not synced.
+    BarrierWritten,
+    /// Failed sync: the drain went back to the last durable point.
+    Rewound,
+    /// Failed sync: all is durable in a fresh segment, nobody has been told.
+    Continued,
+    /// Supply: an empty file has the next segment's name, which is not durable.
+    SegmentCreated,
+    /// Supply: its space is allocated.
+    SegmentAllocated,
+    /// Supply: it is filled with zeros, not synced.
+    SegmentFilled,
+    /// Supply: its name is durable.
+    SegmentNamed,
+    /// Supply: a free file, or one that was overtaken, has a new name, which is not durable.
+    SegmentRenamed,
+    /// Release: one segment became a free file, or is gone; not durable.
+    SegmentReleased,
+    /// Release: one core's released segments are durably so.
+    CoreReleased,
+    /// Store: a run has its name and nothing in it.
+    RunCreated,
+    /// Store: a run is written, not synced.
+    RunWritten,
+    /// Store: one run is synced.
+    RunSynced,
+    /// Store: all runs and their names are durable.
+    RunsDurable,
+    /// Store: one run that was merged into another of the same checkpoint is gone.
+    RunDiscarded,
+    /// Store: one run that the new manifest does not name is gone.
+    RunRemoved,
+    /// Identity: the temporary file is made.
+    MetaCreated,
+    /// Identity: it is written.
+    MetaWritten,
+    /// Identity: it is synced.
+    MetaSynced,
+    /// Identity: it has its final name, which is not durable.
+    MetaRenamed,
+    /// Identity: all is durable.
+    MetaDurable,
+    /// Manifest: the temporary file is made.
+    ManifestCreated,
+    /// Manifest: it is written.
+    ManifestWritten,
+    /// Manifest: it is synced.
+    ManifestSynced,
+    /// Manifest: it has its final name, which is not durable.
+    ManifestRenamed,
+    /// Manifest: all is durable.
+    ManifestDurable,
+    /// Opening: the directory is there.
+    DirectoryMade,
+    /// Opening: the lock is held, nothing is changed.
+    Locked,
+    /// Opening: unfinished replacements are gone.
+    TemporariesRemoved,
+    /// Opening: recovery has decided, nothing is recorded.
+    Decided,
+    /// Opening: one core's first segment records where its log before ends.
+    CoreBegun,
+    /// Opening: all of them do.
+    DecisionRecorded,
+    /// Opening: segments that were made ahead are back in the pool.
+    PreparedRecycled,
 }
 
 /// Called at a place.

@@ -192,6 +192,7 @@ impl SegmentSupply {
             } else {
                 self.storage.remove(&name).map_err(|error| self.io("remove", &name, error))?;
             }
+            stall::at(Place::SegmentReleased);
         }
         if segments.is_empty() { Ok(()) } else { self.sync_directory() }
     }
@@ -206,8 +207,11 @@ impl SegmentSupply {
         let name = FileName::Segment(core, number).to_string();
         let file =
             self.storage.create(&name).map_err(|error| self.space("create", &name, capacity, error))?;
+        stall::at(Place::SegmentCreated);
         let made = self.allocate(file.as_ref(), &name, capacity).and_then(|()| {
+            stall::at(Place::SegmentAllocated);
             self.fill(file.as_ref(), &name, fill)?;
+            stall::at(Place::SegmentFilled);
             if fill == capacity {
                 uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", &name, error))?;
             }
@@ -218,6 +222,7 @@ impl SegmentSupply {
             let _ = self.storage.remove(&name);
             return Err(error);
         }
+        stall::at(Place::SegmentNamed);
         Ok(Spare { number, name, file, capacity, filled: fill })
     }
 
@@ -244,6 +249,7 @@ impl SegmentSupply {
 
     fn rename_durably(&self, from: &str, to: &str) -> Result<(), WriterError> {
         self.storage.rename(from, to).map_err(|error| self.io("rename", from, error))?;
+        stall::at(Place::SegmentRenamed);
         self.sync_directory()
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use wal_format::{Epoch, FileName, LogId, RunHeader, RunMeta};
 use wal_reader::{CheckpointReader, Source};
+use wal_writer::stall::{self, Place};
 use wal_writer::storage::{Storage, StorageFile, uninterrupted};
 
 use super::CheckpointCut;
@@ -135,6 +136,7 @@ impl<'a> Attempt<'a> {
             }
         }
         let meta = writer.map(RunWriter::finish).transpose()?;
+        stall::at(Place::RunWritten);
         self.bytes_written += meta.map_or(0, |meta| meta.length);
         Ok(meta)
     }
@@ -150,10 +152,13 @@ impl<'a> Attempt<'a> {
         for (run, file) in &self.created {
             let path = || self.storage.path(&FileName::Run(*run).to_string());
             file.sync_data().map_err(|error| StoreError::write("sync", &path(), error))?;
+            stall::at(Place::RunSynced);
         }
         self.storage
             .sync_directory()
-            .map_err(|error| StoreError::write("sync", &self.storage.path(""), error))
+            .map_err(|error| StoreError::write("sync", &self.storage.path(""), error))?;
+        stall::at(Place::RunsDurable);
+        Ok(())
     }
 
     /// Removes all that was made. Best effort: no manifest names it, and the next one published clears it away.
@@ -171,6 +176,7 @@ impl<'a> Attempt<'a> {
             self.next_run += 1;
             match uninterrupted(|| self.storage.create(&name)) {
                 Ok(file) => {
+                    stall::at(Place::RunCreated);
                     self.created.push((run, Arc::clone(&file)));
                     let header = RunHeader { log_id: self.log_id, run, epoch: self.epoch };
                     return Ok(RunWriter::new(file, self.storage.path(&name), header));
@@ -187,6 +193,7 @@ impl<'a> Attempt<'a> {
             if let Some(index) = self.created.iter().position(|(run, _)| *run == meta.run) {
                 self.created.swap_remove(index);
                 let _ = self.storage.remove(&FileName::Run(meta.run).to_string());
+                stall::at(Place::RunDiscarded);
             }
         }
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use wal_format::{FileName, Manifest, OperationRef, RunMeta};
 use wal_reader::{ReadError, Source};
+use wal_writer::stall::{self, Place};
 use wal_writer::storage::Storage;
 
 use super::attempt::Attempt;
@@ -136,7 +137,10 @@ impl CheckpointStore for RunStore {
                 _ => continue,
             }
             match self.storage.remove(&name) {
-                Ok(()) => removed += 1,
+                Ok(()) => {
+                    removed += 1;
+                    stall::at(Place::RunRemoved);
+                }
                 Err(error) => {
                     first_error.get_or_insert(StoreError::write("remove", &self.storage.path(&name), error));
                 }

@@ -207,7 +207,9 @@ impl Drain {
             base_timestamp: self.written.timestamp,
         };
         self.append(&fields, &payload)?;
-        self.flush()
+        self.flush()?;
+        stall::at(Place::BarrierWritten);
+        Ok(())
     }
 
     /// Seals the current segment if it holds entries below `epoch`; the next entry starts a new one. Returns where
@@ -348,6 +350,7 @@ impl Drain {
         segment
             .seal(self.written.sequence, self.written.timestamp, self.written.epoch)
             .map_err(|error| in_doubt(&self.supply, segment, error))?;
+        stall::at(Place::SegmentSealed);
         self.flushed = self.written.sequence;
         self.link = Some(segment.link());
         self.origin = Origin::Rotation;
@@ -363,6 +366,7 @@ impl Drain {
     fn start_segment(&mut self, frame_bytes: u64) -> Result<(), DrainError> {
         let needed = segment_bytes_around(frame_bytes);
         let spare = self.supply.take(self.core, needed).map_err(DrainError::NoSegment)?;
+        stall::at(Place::SegmentTaken);
         let header = SegmentHeader {
             log_id: self.log_id,
             core: self.core,
