@@ -31,16 +31,21 @@ impl Engine {
     /// # Errors
     /// Whatever the system says about starting it.
     pub fn start(args: &[String]) -> io::Result<Self> {
-        Self::start_program(&std::env::current_exe()?, args)
+        Self::start_program(&std::env::current_exe()?, args, &[])
     }
 
-    /// Starts any program.
+    /// Starts any program, with more in its environment than we have.
     ///
     /// # Errors
     /// Whatever the system says about starting it.
-    pub fn start_program(program: &std::path::Path, args: &[String]) -> io::Result<Self> {
-        let mut child =
-            Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    pub fn start_program(
+        program: &std::path::Path,
+        args: &[String],
+        environment: &[(&str, String)],
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(args).envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let (sender, lines) = channel();
         let output = child.stdout.take();
         let reader = std::thread::spawn(move || {
@@ -119,7 +124,7 @@ mod tests {
     fn half_a_line_of_a_killed_process_is_not_believed() {
         let script = "printf 'one\\ntwo\\nthr'; exec sleep 60";
         let args = ["-c".to_owned(), script.to_owned()];
-        let mut engine = Engine::start_program(Path::new("/bin/sh"), &args).expect("a shell");
+        let mut engine = Engine::start_program(Path::new("/bin/sh"), &args, &[]).expect("a shell");
         assert_eq!(engine.next(None), Next::Line("one".to_owned()));
         let (rest, status) = engine.kill().expect("killed");
         assert!(rest.iter().all(|line| line == "two"), "{rest:?}");

@@ -20,5 +20,5 @@ Compare figures of one run with each other; figures of two machines say little a
 
 /// Runs the benches with `args`.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    process::run_bench_program("bench", args)
+    process::run_bench_program("bench", &[], args)
 }

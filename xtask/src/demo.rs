@@ -35,5 +35,5 @@ The first run builds in release mode, which takes a moment.
 
 /// Runs the demo with `args`.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    process::run_bench_program("demo", args)
+    process::run_bench_program("demo", &[], args)
 }

@@ -45,9 +45,10 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
 ///
 /// Two steps because `cargo run --quiet` alone would leave a newcomer in front of an empty screen while the
 /// first build goes on, and without `--quiet` cargo's lines would stand in the program's own output.
-pub(crate) fn run_bench_program(name: &str, args: &[String]) -> Result<(), Failure> {
+pub(crate) fn run_bench_program(name: &str, features: &[&str], args: &[String]) -> Result<(), Failure> {
     let manifest = root().join("Cargo.toml");
-    let target = ["--release", "--package", "wal-bench", "--bin", name];
+    let features = features.join(",");
+    let target = ["--release", "--package", "wal-bench", "--bin", name, "--features", &features];
     run_quietly(cargo_here().arg("build").args(target).arg("--manifest-path").arg(&manifest))?;
     let mut program = cargo_here();
     program.args(["run", "--quiet"]).args(target).arg("--manifest-path").arg(&manifest);

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,10 +11,13 @@ use wal_coordinator::{
     CheckpointCoordinator, CoreWalWriter, FlushMode, LogHandle, PerCoreWalConfig, PerCoreWalManager,
     Retention, WriteBatch,
 };
+use wal_reader::Directory;
 
 use super::Options;
 use super::lines::Line;
 use super::oracle::{Buffers, Oracle};
+use super::points::{KillAt, arm};
+use super::seams::{FlakyStorage, Forgetful, WatchedSource};
 use crate::random::{Random, mix};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +40,8 @@ fn run(options: &Options) -> Result<(), Failure> {
     let directory = options.directory.as_deref().ok_or("the engine needs --dir")?;
     let oracle = Oracle::new(options.seed);
     let mut random = Random::new(mix(options.seed) ^ options.life);
+    let kill_at = KillAt::from_environment()?;
+    let needs_failure = kill_at.is_some_and(|kill_at| kill_at.point.is_of_a_failed_sync());
     let mut config = PerCoreWalConfig::new(directory, options.cores);
     config.log.ring_bytes = if random.one_in(2) { 64 * 1024 } else { 16 * 1024 };
     config.log.segment_bytes = if random.one_in(2) { 256 * 1024 } else { 64 * 1024 };
@@ -44,7 +50,15 @@ fn run(options: &Options) -> Result<(), Failure> {
     if random.one_in(4) {
         config.flush = FlushMode::Inline;
     }
-    let mut manager = PerCoreWalManager::new(config)?;
+    if random.one_in(6) || needs_failure {
+        config.storage = Arc::new(FlakyStorage::new(directory, Random::new(random.bits())));
+        config.log.retention = Retention::UntilDurable;
+    }
+    config.source = Arc::new(WatchedSource(Directory::new(directory)));
+    if let Some(kill_at) = kill_at {
+        arm(kill_at)?;
+    }
+    let mut manager = PerCoreWalManager::recover(config, &mut Forgetful)?.0;
     tell(Line::Open);
     let end = Instant::now() + LIFE_MAX;
     let (handle, coordinator) = (manager.handle(), CheckpointCoordinator::new(&manager));
@@ -96,21 +110,24 @@ impl Core {
             match self.random.within(0..400) {
                 0..6 => {
                     let sequence = self.writer.sync()?.0;
-                    self.tell_kept(sequence);
+                    self.tell_durable(sequence);
                 }
                 6..12 => {
                     let sequence = self.writer.position().0;
-                    let receipt =
-                        if self.random.one_in(2) { self.writer.durable() } else { self.writer.written() };
-                    receipt.wait()?;
-                    self.tell_kept(sequence);
+                    if self.random.one_in(2) {
+                        self.writer.durable().wait()?;
+                        self.tell_durable(sequence);
+                    } else {
+                        self.writer.written().wait()?;
+                        tell(Line::Written { core: self.writer.core_id().index(), sequence });
+                    }
                 }
                 12 => {
                     let epoch = self.writer.last_epoch();
                     self.handle.epoch_durable(epoch).wait()?;
                     tell(Line::EpochDurable(epoch.0));
                     // The epoch holds this core's last entry, too.
-                    self.tell_kept(self.writer.position().0);
+                    self.tell_durable(self.writer.position().0);
                 }
                 13..20 => thread::sleep(Duration::from_micros(self.random.within(0..1500))),
                 _ => {}
@@ -139,8 +156,8 @@ impl Core {
         if at.0 == sequence { Ok(()) } else { Err(format!("core {core}: {sequence} became {at}").into()) }
     }
 
-    fn tell_kept(&self, sequence: u64) {
-        tell(Line::Kept { core: self.writer.core_id().index(), sequence });
+    fn tell_durable(&self, sequence: u64) {
+        tell(Line::Durable { core: self.writer.core_id().index(), sequence });
     }
 }
 
@@ -172,7 +189,7 @@ fn make_checkpoints(
 }
 
 /// Writes a line to the parent. Without a parent there is nothing to live for.
-fn tell(line: Line) {
+pub(super) fn tell(line: Line) {
     let mut output = std::io::stdout().lock();
     if output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush()).is_err() {
         std::process::exit(3);
