@@ -19,8 +19,8 @@ Options:
   --point NAME   kill at this point only
   --list-points  list the points and do nothing
 
-Exit code: 0 when nothing was lost; otherwise the directory is kept and named. A run of at least twice
-as many kills as there are points also fails if no kill was at one of them.
+Exit code: 0 when nothing was lost; otherwise the directory is kept and named. A run of at least
+twice as many kills as there are points also fails if no kill was at one of them.
 ";
 
 const OPTIONS: [&str; 3] = ["--kills", "--minutes", "--seed"];
