@@ -18,6 +18,9 @@ use crate::window::Window;
 /// header's worth of them are followed by the former life of the file.
 const PAGE_BYTES: u64 = 4096;
 
+/// Frames from this size on are stepped over by reading no more than this of each.
+const SKIM_BYTES: usize = 4096;
+
 /// What the next frame must follow from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Order {
@@ -46,6 +49,26 @@ pub enum Depth {
     Frame,
     /// The entries too: each decodes, they are as many as the header says, and the last one completes its batch.
     Entries,
+    /// As [`Depth::Entries`] from this offset on. Of data frames that end at or before it the header alone, and of the
+    /// last one before anything else is decided the entries: for bytes that are proven durable and checked when replayed.
+    Skim(u64),
+}
+
+impl Depth {
+    /// Whether a frame of entries from `at` to `end` is passed by with its header alone.
+    fn skims(self, header: &FrameHeader, at: u64) -> bool {
+        let Self::Skim(through) = self else { return false };
+        header.kind == FrameKind::Data && at.saturating_add(header.frame_bytes() as u64) <= through
+    }
+}
+
+/// A frame of entries that was passed by with its header alone.
+#[derive(Clone, Copy)]
+struct Skimmed {
+    offset: u64,
+    header: FrameHeader,
+    /// What it followed from.
+    before: Order,
 }
 
 /// Reads the frames of one segment, in order, through one buffer.
@@ -56,6 +79,10 @@ pub struct FrameReader {
     end: Option<u64>,
     depth: Depth,
     order: Order,
+    /// What the current frame followed from.
+    before: Order,
+    /// The current frame, if its entries were passed by: then `order` has the timestamp of its first entry.
+    skimmed: Option<Skimmed>,
     /// Of the current frame.
     header: Option<FrameHeader>,
     offset: u64,
@@ -88,6 +115,8 @@ impl FrameReader {
             end,
             depth,
             order,
+            before: order,
+            skimmed: None,
             header: None,
             offset: from,
             next: from,
@@ -115,22 +144,19 @@ impl FrameReader {
     /// [`ReadError::Io`]; [`ReadError::Format`] for an intact frame that needs a newer version.
     pub fn step(&mut self) -> Result<Step, ReadError> {
         self.header = None;
-        if self.end == Some(self.next) {
-            return Ok(self.stop(StopReason::End));
-        }
         let at = self.next;
-        let bytes = self.window.from(at, FRAME_HEADER_BYTES)?;
-        let found = Found::at(&self.seed, at, bytes)
-            .map_err(|source| ReadError::Format { path: self.window.path().to_path_buf(), source })?;
+        let found = self.find(at)?;
+        let goes_on = found
+            .as_ref()
+            .is_ok_and(|header| self.depth.skims(header, at) && header.epoch == self.order.epoch);
+        if !goes_on && let Some(stop) = self.catch_up()? {
+            return Ok(stop);
+        }
         let header = match found {
-            Found::Header(header) => header,
-            Found::Nothing => return Ok(self.stop(StopReason::Nothing)),
-            Found::Stale(segment) => return Ok(self.stop(StopReason::Stale(segment))),
-            Found::Damaged(Damage::Magic { found: 0 }) if self.page_is_zero_from(at)? => {
-                return Ok(self.stop(StopReason::Nothing));
-            }
-            Found::Damaged(damage) => return Ok(self.stop(StopReason::Damage(damage))),
+            Ok(header) => header,
+            Err(reason) => return Ok(self.stop(reason)),
         };
+        self.before = self.order;
         match self.check(at, &header)? {
             Ok(order) => self.order = order,
             Err(damage) => return Ok(self.stop(StopReason::Damage(damage))),
@@ -141,21 +167,67 @@ impl FrameReader {
         Ok(Step::Frame)
     }
 
+    /// The header at `at`, or why there is none.
+    fn find(&mut self, at: u64) -> Result<Result<FrameHeader, StopReason>, ReadError> {
+        if self.end == Some(at) {
+            return Ok(Err(StopReason::End));
+        }
+        let bytes = match &self.skimmed {
+            // What lies between two headers is not read.
+            Some(last) if last.header.frame_bytes() >= SKIM_BYTES => {
+                self.window.glance(at, FRAME_HEADER_BYTES, SKIM_BYTES)?
+            }
+            _ => self.window.from(at, FRAME_HEADER_BYTES)?,
+        };
+        let found = Found::at(&self.seed, at, bytes)
+            .map_err(|source| ReadError::Format { path: self.window.path().to_path_buf(), source })?;
+        Ok(match found {
+            Found::Header(header) => Ok(header),
+            Found::Nothing => Err(StopReason::Nothing),
+            Found::Stale(segment) => Err(StopReason::Stale(segment)),
+            Found::Damaged(Damage::Magic { found: 0 }) if self.page_is_zero_from(at)? => {
+                Err(StopReason::Nothing)
+            }
+            Found::Damaged(damage) => Err(StopReason::Damage(damage)),
+        })
+    }
+
+    /// Reads the entries of the last frame, if they were passed by: what comes next needs its last timestamp.
+    fn catch_up(&mut self) -> Result<Option<Step>, ReadError> {
+        let Some(Skimmed { offset, header, before }) = self.skimmed.take() else { return Ok(None) };
+        let bytes = self.window.from(offset, header.frame_bytes())?;
+        let payload = bytes.get(FRAME_HEADER_BYTES..).unwrap_or(&[]);
+        let mut order = before;
+        let checked = header
+            .check_payload(&self.seed, offset, payload)
+            .and_then(|payload| check_entries(&header, payload, &mut order));
+        match checked {
+            Ok(()) => {
+                self.order.timestamp = order.timestamp;
+                Ok(None)
+            }
+            Err(damage) => {
+                (self.order, self.next) = (before, offset);
+                Ok(Some(self.stop(StopReason::Damage(damage))))
+            }
+        }
+    }
+
     /// The current frame's header, after [`Step::Frame`].
     #[must_use]
     pub fn header(&self) -> Option<&FrameHeader> {
         self.header.as_ref()
     }
 
-    /// The current frame's payload; empty before the first frame and behind the last.
+    /// The current frame's payload; empty before the first frame and behind the last, and if it was passed by.
     #[inline]
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         match &self.header {
-            Some(header) => {
+            Some(header) if self.skimmed.is_none() => {
                 self.window.loaded(self.offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)
             }
-            None => &[],
+            _ => &[],
         }
     }
 
@@ -169,6 +241,12 @@ impl FrameReader {
     #[must_use]
     pub fn next_offset(&self) -> u64 {
         self.next
+    }
+
+    /// What the current frame followed from.
+    #[must_use]
+    pub fn before(&self) -> Order {
+        self.before
     }
 
     /// What the next frame must follow from. Its timestamp counts the current frame only with [`Depth::Entries`].
@@ -221,6 +299,16 @@ impl FrameReader {
         if self.window.limit().saturating_sub(at) < header.frame_bytes() as u64 {
             return Ok(Err(cut));
         }
+        if self.depth.skims(header, at) {
+            let bytes = self.window.from(at, FRAME_HEADER_BYTES)?;
+            self.sealed_by = count(self.sealed_by, header, bytes.get(..FRAME_HEADER_BYTES).unwrap_or(&[]));
+            self.skimmed = Some(Skimmed { offset: at, header: *header, before: self.order });
+            return Ok(Ok(Order {
+                sequence: header.next_sequence(),
+                epoch: header.epoch,
+                timestamp: header.base_timestamp,
+            }));
+        }
         let bytes = self.window.from(at, header.frame_bytes())?;
         let Some((header_bytes, rest)) = bytes.split_at_checked(FRAME_HEADER_BYTES) else {
             return Ok(Err(cut));
@@ -231,7 +319,7 @@ impl FrameReader {
         };
         let mut order = self.order;
         let checked = match header.kind {
-            FrameKind::Data if self.depth == Depth::Entries => check_entries(header, payload, &mut order),
+            FrameKind::Data if self.depth != Depth::Frame => check_entries(header, payload, &mut order),
             FrameKind::Data | FrameKind::Pad => Ok(()),
             FrameKind::Barrier => Barrier::decode(payload).map(drop).map_err(Damage::Content),
             FrameKind::Seal => check_seal(at, payload, &self.order, self.sealed_by),
@@ -239,10 +327,7 @@ impl FrameReader {
         if let Err(damage) = checked {
             return Ok(Err(damage));
         }
-        if let Some((entries, digest)) = &mut self.sealed_by {
-            *entries = entries.saturating_add(u64::from(header.entry_count));
-            *digest = extend(*digest, header_bytes);
-        }
+        self.sealed_by = count(self.sealed_by, header, header_bytes);
         if header.kind == FrameKind::Data {
             order.epoch = header.epoch;
         }
@@ -275,6 +360,13 @@ impl FrameReader {
         }
         Ok(())
     }
+}
+
+/// Adds a frame to what a seal is checked against.
+fn count(so_far: Option<(u64, u32)>, header: &FrameHeader, header_bytes: &[u8]) -> Option<(u64, u32)> {
+    so_far.map(|(entries, digest)| {
+        (entries.saturating_add(u64::from(header.entry_count)), extend(digest, header_bytes))
+    })
 }
 
 /// Decodes all entries; leaves the last one's timestamp in `order`.

@@ -28,6 +28,9 @@ pub struct ScanOptions<'a> {
     pub start_order: Order,
     /// Says of a segment whether a checkpoint placed its core's position beyond it; without it, none was released.
     pub released: Option<&'a (dyn Fn(CoreId, SegmentNumber) -> bool + Sync)>,
+    /// Everything before this offset of this segment is proven durable, and whoever asks will read and check it again
+    /// before he believes it: of its entries only the headers of their frames are looked at.
+    pub replayed: Option<(SegmentNumber, u64)>,
     /// Go on behind what cannot be read, with the next frame that is whole and in order.
     pub salvage: bool,
 }

@@ -36,6 +36,7 @@ pub(crate) struct Scanner<'a> {
     source: &'a dyn Source,
     log_id: LogId,
     salvage: bool,
+    replayed: Option<(SegmentNumber, u64)>,
     pieces: Vec<Piece>,
     above: Vec<Above>,
     /// Whether everything so far could be read.
@@ -119,6 +120,7 @@ impl<'a> Scanner<'a> {
             source,
             log_id,
             salvage: options.salvage,
+            replayed: options.replayed,
             pieces,
             above: chain.above,
             reading: links > 0,
@@ -185,8 +187,13 @@ impl<'a> Scanner<'a> {
         }
         let seed = SegmentSeed::new(self.log_id, self.found.core, piece.segment);
         let buffer = std::mem::take(&mut self.buffer);
+        let depth = match self.replayed {
+            Some((segment, _)) if piece.segment < segment => Depth::Skim(u64::MAX),
+            Some((segment, through)) if piece.segment == segment => Depth::Skim(through),
+            _ => Depth::Entries,
+        };
         let mut frames =
-            FrameReader::new(file, &path, seed, at, piece.end, order, Depth::Entries)?.with_buffer(buffer);
+            FrameReader::new(file, &path, seed, at, piece.end, order, depth)?.with_buffer(buffer);
         let mut stats =
             SegmentStats { segment: piece.segment, bytes_used: piece.from, ..SegmentStats::default() };
         let (span_order, after_gap) = (
@@ -197,11 +204,11 @@ impl<'a> Scanner<'a> {
                 .is_some_and(|gap| gap.to.is_some_and(|to| to.place() == (piece.segment, at))),
         );
         let stop = loop {
-            let before = frames.order();
             match frames.step()? {
                 Step::Frame => {}
                 Step::Stop(stop) => break stop,
             }
+            let before = frames.before();
             let Some(header) = frames.header().copied() else { continue };
             stats.note(&header, frames.order().timestamp, frames.is_sealed());
             let position =
@@ -210,6 +217,8 @@ impl<'a> Scanner<'a> {
             self.found.note_frame(&header, frames.payload(), frames.order().timestamp);
         };
         self.found.order = frames.order();
+        self.found.max_timestamp = self.found.max_timestamp.max(self.found.order.timestamp);
+        stats.note_end(self.found.order.timestamp);
         self.found.bytes_read += frames.bytes_read();
         self.buffer = frames.into_buffer();
         let sequence = self.found.order.sequence;

@@ -41,4 +41,11 @@ impl SegmentStats {
         let base = header.base_timestamp;
         self.timestamps = Some((self.timestamps.map_or(base, |(first, _)| first), last_timestamp));
     }
+
+    /// The last entry's timestamp, if it became known only after its frame.
+    pub(crate) fn note_end(&mut self, last_timestamp: u64) {
+        if let Some((_, last)) = &mut self.timestamps {
+            *last = last_timestamp.max(*last);
+        }
+    }
 }

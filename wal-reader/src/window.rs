@@ -60,11 +60,17 @@ impl Window {
     /// The bytes from `offset`: at least `want` of them, unless the limit comes first; often more.
     #[inline]
     pub(crate) fn from(&mut self, offset: u64, want: usize) -> Result<&[u8], ReadError> {
+        self.glance(offset, want, WINDOW_BYTES)
+    }
+
+    /// As [`Self::from`], for one look at a place far from the next: reads `chunk` bytes, if it has to.
+    #[inline]
+    pub(crate) fn glance(&mut self, offset: u64, want: usize, chunk: usize) -> Result<&[u8], ReadError> {
         let want = want.min(saturating_usize(self.limit.saturating_sub(offset)));
         let held = self.held(offset, want);
         let at = match held {
             Some(at) => at,
-            None => self.load(offset, want)?,
+            None => self.load(offset, want, chunk)?,
         };
         Ok(&self.buffer[at..self.filled])
     }
@@ -83,9 +89,9 @@ impl Window {
     }
 
     /// Moves the window so that it begins at `offset`. Keeps what it has of that, reads the rest.
-    fn load(&mut self, offset: u64, want: usize) -> Result<usize, ReadError> {
+    fn load(&mut self, offset: u64, want: usize, chunk: usize) -> Result<usize, ReadError> {
         let rest = saturating_usize(self.limit.saturating_sub(offset));
-        let capacity = want.max(WINDOW_BYTES).min(rest);
+        let capacity = want.max(chunk).min(rest);
         let kept = match self.held(offset, 0) {
             Some(at) => {
                 self.buffer.copy_within(at..self.filled, 0);

@@ -13,7 +13,7 @@ use crate::options::{Mode, Scope};
 use crate::plan::{Findings, Plan, decide};
 use crate::progress::{Listener, Progress};
 use crate::replay::{Recovered, Replay, replay, replay_parallel};
-use crate::scan::{scan_all, scan_core};
+use crate::scan::{Depth, How, scan_all, scan_core};
 use crate::state::{Map, PerCoreRecoveredState};
 
 /// Recovers a log directory. Reads only: it may be interrupted anywhere and run again, with the same result.
@@ -96,6 +96,10 @@ impl PerCoreRecoveryManager {
     /// [`RecoveryError::NotFound`], [`RecoveryError::CheckpointMissing`], [`RecoveryError::CheckpointCorrupt`],
     /// [`RecoveryError::BeforeCheckpoint`], and [`RecoveryError::Read`] for everything that reading can meet.
     pub fn plan(&self) -> Result<Plan, RecoveryError> {
+        self.plan_to(Depth::Whole)
+    }
+
+    fn plan_to(&self, depth: Depth) -> Result<Plan, RecoveryError> {
         let source = &*self.source;
         let inventory = self.inventory()?;
         let Some(log_id) = self.log_id(&inventory)? else {
@@ -108,9 +112,9 @@ impl PerCoreRecoveryManager {
         {
             return Err(RecoveryError::BeforeCheckpoint { asked, checkpoint });
         }
-        let scans =
-            scan_all(&self.source, log_id, &inventory, manifest.as_ref(), self.mode, self.threads_max)?;
-        let (scans, witnesses) = self.add_named_cores(log_id, scans, manifest.as_ref(), checkpoint)?;
+        let how = How { mode: self.mode, depth, threads_max: self.threads_max };
+        let scans = scan_all(&self.source, log_id, &inventory, manifest.as_ref(), how)?;
+        let (scans, witnesses) = self.add_named_cores(log_id, scans, manifest.as_ref(), how)?;
         let findings = Findings { log_id: Some(log_id), inventory, manifest, scans, witnesses };
         let mut plan = decide(findings, self.scope, self.mode);
         if self.mode == Mode::Strict {
@@ -124,10 +128,11 @@ impl PerCoreRecoveryManager {
     ///
     /// # Errors
     /// As of [`Self::plan`]; [`RecoveryError::Replay`] with what `engine` returned; [`RecoveryError::Read`] if the
-    /// checkpoint is incomplete. `engine` may then have seen a part.
+    /// checkpoint is incomplete. `engine` may then have seen a part: what is proven durable is read once, and its
+    /// checksums are verified frame by frame before the entries are handed over. Whoever wants to know that the log is
+    /// whole before the first entry calls [`Self::plan`] first.
     pub fn recover(&self, engine: &mut impl Replay) -> Result<Recovered, RecoveryError> {
-        let plan = self.plan()?;
-        replay(&self.source, plan, self.listener.as_ref(), engine)
+        self.replayed(|plan| replay(&self.source, plan, self.listener.as_ref(), engine))
     }
 
     /// Recovers the checkpoint's state into `engine`, and every core's log into a sink of its own, several cores at a
@@ -140,8 +145,9 @@ impl PerCoreRecoveryManager {
         engine: &mut impl Replay,
         sink: impl Fn(CoreId) -> S + Sync,
     ) -> Result<(Vec<(CoreId, S)>, Recovered), RecoveryError> {
-        let plan = self.plan()?;
-        replay_parallel(&self.source, plan, self.listener.as_ref(), self.threads_max, engine, sink)
+        self.replayed(|plan| {
+            replay_parallel(&self.source, plan, self.listener.as_ref(), self.threads_max, engine, sink)
+        })
     }
 
     /// Recovers into a map.
@@ -149,13 +155,26 @@ impl PerCoreRecoveryManager {
     /// # Errors
     /// As of [`Self::recover`]; [`RecoveryError::ExternalState`] if the checkpoint is in the engine's own store.
     pub fn recover_state(&self) -> Result<PerCoreRecoveredState, RecoveryError> {
-        let plan = self.plan()?;
-        if let Some(manifest) = plan.manifest.as_ref().filter(|manifest| manifest.external) {
-            return Err(RecoveryError::ExternalState { epoch: manifest.epoch });
-        }
         let mut map = Map::default();
-        let recovered = replay(&self.source, plan, self.listener.as_ref(), &mut map)?;
+        let recovered = self.replayed(|plan| {
+            if let Some(manifest) = plan.manifest.as_ref().filter(|manifest| manifest.external) {
+                return Err(RecoveryError::ExternalState { epoch: manifest.epoch });
+            }
+            replay(&self.source, plan, self.listener.as_ref(), &mut map)
+        })?;
         Ok(PerCoreRecoveredState::new(map, recovered))
+    }
+
+    /// Plans by the headers of what is proven durable, and replays. Damage that either meets is looked at once more
+    /// in full: the plan of the whole log knows the evidence, and what else is wrong.
+    fn replayed<R>(&self, replay: impl FnOnce(Plan) -> Result<R, RecoveryError>) -> Result<R, RecoveryError> {
+        let replayed = self.plan_to(Depth::Replayed).and_then(replay);
+        match replayed {
+            Err(RecoveryError::Read(error @ (ReadError::Corrupt(_) | ReadError::Missing(_)))) => {
+                Err(self.plan().err().unwrap_or(RecoveryError::Read(error)))
+            }
+            replayed => replayed,
+        }
     }
 
     fn inventory(&self) -> Result<Inventory, RecoveryError> {
@@ -198,12 +217,13 @@ impl PerCoreRecoveryManager {
         log_id: LogId,
         mut scans: Vec<CoreScan>,
         manifest: Option<&Manifest>,
-        checkpoint: Option<Epoch>,
+        how: How,
     ) -> Result<(Vec<CoreScan>, Witnesses), RecoveryError> {
+        let checkpoint = manifest.map(|manifest| manifest.epoch);
         let witnesses = Witnesses::new(scans.iter().flat_map(|scan| &scan.barriers), checkpoint);
         let scanned: BTreeSet<_> = scans.iter().map(|scan| scan.core).collect();
         for core in witnesses.cores().difference(&scanned) {
-            scans.push(scan_core(&*self.source, log_id, *core, &[], manifest, self.mode)?);
+            scans.push(scan_core(&*self.source, log_id, *core, &[], manifest, how)?);
         }
         scans.sort_by_key(|scan| scan.core);
         Ok((scans, witnesses))

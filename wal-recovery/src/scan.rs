@@ -10,21 +10,37 @@ use wal_reader::{CoreScan, Inventory, LogPosition, Order, ReadError, ScanOptions
 use crate::options::Mode;
 use crate::settle::settle;
 
+/// How much a scan reads of what is proven durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Everything: the plan itself says that the log is whole.
+    Whole,
+    /// The headers of frames: replay checks the rest before it hands anything out.
+    Replayed,
+}
+
+/// In which way cores are scanned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) mode: Mode,
+    pub(crate) depth: Depth,
+    pub(crate) threads_max: usize,
+}
+
 /// Scans every core that has files or a position in the manifest, in parallel.
 pub(crate) fn scan_all(
     source: &Arc<dyn Source>,
     log_id: LogId,
     inventory: &Inventory,
     manifest: Option<&Manifest>,
-    mode: Mode,
-    threads_max: usize,
+    how: How,
 ) -> Result<Vec<CoreScan>, ReadError> {
     let mut cores: Vec<_> = inventory.segments.keys().copied().collect();
     cores.extend(manifest.iter().flat_map(|manifest| &manifest.cores).map(|position| position.core));
     cores.sort_unstable();
     cores.dedup();
-    let scans = in_parallel(&cores, threads_max, |core| {
-        scan_core(&**source, log_id, core, inventory.segments_of(core), manifest, mode)
+    let scans = in_parallel(&cores, how.threads_max, |core| {
+        scan_core(&**source, log_id, core, inventory.segments_of(core), manifest, how)
     });
     scans.into_iter().collect()
 }
@@ -36,7 +52,7 @@ pub(crate) fn scan_core(
     core: CoreId,
     segments: &[SegmentNumber],
     manifest: Option<&Manifest>,
-    mode: Mode,
+    how: How,
 ) -> Result<CoreScan, ReadError> {
     let position = manifest.and_then(|manifest| manifest.core(core));
     let released = |core: CoreId, segment: SegmentNumber| {
@@ -48,6 +64,9 @@ pub(crate) fn scan_core(
         epoch: position.last_epoch,
         timestamp: position.last_timestamp,
     });
+    let needed =
+        segments.partition_point(|segment| position.is_some_and(|position| *segment < position.segment));
+    let proven = settle(source, log_id, core, segments.get(needed..).unwrap_or(&[]))?;
     let options = ScanOptions {
         start: position.map(|position| LogPosition {
             segment: position.segment,
@@ -56,11 +75,9 @@ pub(crate) fn scan_core(
         }),
         start_order,
         released: Some(&released),
-        salvage: mode == Mode::Salvage,
+        replayed: proven.filter(|_| how.depth == Depth::Replayed && how.mode == Mode::Strict),
+        salvage: how.mode == Mode::Salvage,
     };
-    let needed =
-        segments.partition_point(|segment| position.is_some_and(|position| *segment < position.segment));
-    settle(source, log_id, core, segments.get(needed..).unwrap_or(&[]))?;
     CoreScan::run(source, log_id, core, segments, &options)
 }
 

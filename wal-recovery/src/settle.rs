@@ -13,7 +13,8 @@ use wal_reader::{
 /// Large enough to hold many small frames, small enough to skip most of a large one.
 const STRIDE_BYTES: usize = 4096;
 
-/// Settles the files of one core (`segments`, ascending), from the last one back to one that is proven.
+/// Settles the files of one core (`segments`, ascending), from the last one back to one that is proven. Returns the
+/// place (segment, offset) before which everything is.
 ///
 /// # Errors
 /// [`ReadError::Io`]: also of a sync that failed, which is not to be repeated.
@@ -22,7 +23,7 @@ pub(crate) fn settle(
     log_id: LogId,
     core: CoreId,
     segments: &[SegmentNumber],
-) -> Result<(), ReadError> {
+) -> Result<Option<(SegmentNumber, u64)>, ReadError> {
     // What the header of a later segment says of an earlier one: segment, offset proven.
     let mut stated: Option<(SegmentNumber, u64)> = None;
     for &segment in segments.iter().rev() {
@@ -52,7 +53,7 @@ pub(crate) fn settle(
         file.drop_cache(proven).map_err(|error| failed("drop the cached pages of", error))?;
         if proven > 0 {
             // Anything durable in a segment says that all earlier ones are.
-            return Ok(());
+            return Ok(Some((segment, proven)));
         }
         if let Some(previous) = header.and_then(|header| Some((header.origin, header.previous?))) {
             let (origin, previous) = previous;
@@ -60,7 +61,7 @@ pub(crate) fn settle(
             stated = Some((previous.segment, through));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The highest `synced_through` along the frames of a segment, by their headers alone.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use wal_format::{CoreId, EntryRef, LogId, OperationRef, Origin, PerCoreWalEntry, SegmentNumber};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{MemorySource, Source};
-use wal_recovery::{BoxError, Mode, PerCoreRecoveryManager, Recovered, RecoveryError, Replay, Scope};
+use wal_recovery::{
+    BoxError, Mode, PerCoreRecoveryManager, Recovered, RecoveryError, RecoveryReport, Replay, Scope,
+};
 
 pub const LOG: LogId = LogId([7; 16]);
 pub const A: CoreId = CoreId(0);
@@ -52,8 +54,34 @@ pub fn recover_with(
     mode: Mode,
 ) -> Result<(Kept, Recovered), RecoveryError> {
     let mut kept = Kept::default();
-    let recovered = manager(source).scope(scope).mode(mode).recover(&mut kept)?;
-    Ok((kept, recovered))
+    let manager = manager(source).scope(scope).mode(mode);
+    let recovered = manager.recover(&mut kept);
+    assert_decided_as_by_a_plan(&manager, &recovered);
+    Ok((kept, recovered?))
+}
+
+/// Recovery reads what is proven durable once, with replay; a plan reads all before. Both come to the same.
+fn assert_decided_as_by_a_plan(
+    manager: &PerCoreRecoveryManager,
+    recovered: &Result<Recovered, RecoveryError>,
+) {
+    match (recovered, manager.plan()) {
+        (Ok(recovered), Ok(plan)) => {
+            assert_eq!(recovered.resume, plan.resume);
+            let figures = RecoveryReport {
+                checkpoint_keys: recovered.report.checkpoint_keys,
+                entries_replayed: recovered.report.entries_replayed,
+                bytes_read: recovered.report.bytes_read,
+                problems: recovered.report.problems.clone(),
+                ..plan.report
+            };
+            assert_eq!(recovered.report, figures);
+        }
+        (Err(error), Err(other)) => assert_eq!(error.to_string(), other.to_string()),
+        // A run of the checkpoint is read by replay alone.
+        (Err(error), Ok(plan)) => assert!(plan.manifest.is_some(), "{error}"),
+        (Ok(_), Err(error)) => panic!("recovered what a plan refuses: {error}"),
+    }
 }
 
 pub fn recover(source: &MemorySource) -> Result<(Kept, Recovered), RecoveryError> {
