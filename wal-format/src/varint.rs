@@ -49,6 +49,34 @@ pub fn split_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 #[deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "decodes untrusted bytes")]
 fn split_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes.first_chunk() {
+        Some(word) => split_varint_of_word(u64::from_le_bytes(*word), bytes),
+        None => None,
+    }
+    .or_else(|| split_varint_by_bytes(bytes))
+}
+
+/// A varint of at most eight bytes, all of which are in `word`: their low seven bits are moved together, first in pairs,
+/// then pairs of pairs.
+#[inline]
+#[deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "decodes untrusted bytes")]
+fn split_varint_of_word(word: u64, bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return None; // longer than eight
+    }
+    let last_bit = ends.trailing_zeros();
+    let sevens = word & (u64::MAX >> (63_u32.checked_sub(last_bit)?)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = (sevens & 0x007f_007f_007f_007f) | ((sevens & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    let value = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
+    let length = last_bit.checked_add(1)? / 8;
+    let is_shortest = length == 1 || varint_bytes(value) == length as usize;
+    is_shortest.then_some((value, bytes.get(length as usize..)?))
+}
+
+#[deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "decodes untrusted bytes")]
+fn split_varint_by_bytes(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
         let shift = u32::try_from(index).ok()?.checked_mul(7)?;
@@ -80,6 +108,20 @@ mod tests {
             assert_eq!(split_varint(&out[..length]), Some((value, &[][..])), "{value}");
             for cut in 0..length {
                 assert_eq!(split_varint(&out[..cut]), None, "{value} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_and_single_bytes_say_the_same() {
+        // Every pattern of continuation bits over ten bytes, with payload bits at their extremes and between.
+        for continued in 0..1_u32 << 10 {
+            for bits in [0, 1, 0x40, 0x55, 0x7f] {
+                let bytes: Vec<_> =
+                    (0..10).map(|at| bits | if continued >> at & 1 == 1 { 0x80 } else { 0 }).collect();
+                for length in 0..=10 {
+                    assert_eq!(split_varint(&bytes[..length]), split_varint_by_bytes(&bytes[..length]));
+                }
             }
         }
     }
