@@ -1,5 +1,6 @@
 //! One segment file as a sequence of frames, each checked before it is handed out (`FORMAT.md#frame`).
 
+use std::ops::Range;
 use std::path::Path;
 
 use wal_format::checksum::extend;
@@ -12,7 +13,7 @@ use wal_format::{
 use crate::error::ReadError;
 use crate::source::SourceFile;
 use crate::stop::{Step, Stop, StopReason};
-use crate::window::Window;
+use crate::window::{WINDOW_BYTES, Window};
 
 /// Writers zero-fill the page that they write, so up to its end zeros mean "nothing yet" even where fewer than a
 /// header's worth of them are followed by the former life of the file.
@@ -85,6 +86,8 @@ pub struct FrameReader {
     skimmed: Option<Skimmed>,
     /// Of the current frame.
     header: Option<FrameHeader>,
+    /// Of the current frame, in the window; empty if there is none, or it was passed by.
+    payload: Range<usize>,
     offset: u64,
     /// Of the next frame.
     next: u64,
@@ -118,6 +121,7 @@ impl FrameReader {
             before: order,
             skimmed: None,
             header: None,
+            payload: 0..0,
             offset: from,
             next: from,
             sealed_by,
@@ -144,6 +148,7 @@ impl FrameReader {
     /// [`ReadError::Io`]; [`ReadError::Format`] for an intact frame that needs a newer version.
     pub fn step(&mut self) -> Result<Step, ReadError> {
         self.header = None;
+        self.payload = 0..0;
         let at = self.next;
         let found = self.find(at)?;
         let goes_on = found
@@ -161,6 +166,10 @@ impl FrameReader {
             Ok(order) => self.order = order,
             Err(damage) => return Ok(self.stop(StopReason::Damage(damage))),
         }
+        if self.skimmed.is_none() {
+            let payload_at = at + FRAME_HEADER_BYTES as u64;
+            self.payload = self.window.place(payload_at, header.payload_bytes as usize);
+        }
         self.offset = at;
         self.next = at + header.frame_bytes() as u64;
         self.header = Some(header);
@@ -172,13 +181,8 @@ impl FrameReader {
         if self.end == Some(at) {
             return Ok(Err(StopReason::End));
         }
-        let bytes = match &self.skimmed {
-            // What lies between two headers is not read.
-            Some(last) if last.header.frame_bytes() >= SKIM_BYTES => {
-                self.window.glance(at, FRAME_HEADER_BYTES, SKIM_BYTES)?
-            }
-            _ => self.window.from(at, FRAME_HEADER_BYTES)?,
-        };
+        let chunk = self.chunk(at);
+        let bytes = self.window.glance(at, FRAME_HEADER_BYTES, chunk)?;
         let found = Found::at(&self.seed, at, bytes)
             .map_err(|source| ReadError::Format { path: self.window.path().to_path_buf(), source })?;
         Ok(match found {
@@ -190,6 +194,21 @@ impl FrameReader {
             }
             Found::Damaged(damage) => Err(StopReason::Damage(damage)),
         })
+    }
+
+    /// How much to read at `at`, if anything is.
+    fn chunk(&self, at: u64) -> usize {
+        let last = usize::try_from(at - self.offset).unwrap_or(usize::MAX);
+        match &self.skimmed {
+            // What lies between two headers is not read.
+            Some(_) if last >= SKIM_BYTES => SKIM_BYTES,
+            // Whole frames, if they are as long as the last one, and the header behind them: what is left of a frame
+            // when the window moves on would be copied.
+            _ => match WINDOW_BYTES.checked_div(last) {
+                Some(frames @ 1..) => frames * last + FRAME_HEADER_BYTES,
+                _ => WINDOW_BYTES,
+            },
+        }
     }
 
     /// Reads the entries of the last frame, if they were passed by: what comes next needs its last timestamp.
@@ -223,12 +242,7 @@ impl FrameReader {
     #[inline]
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        match &self.header {
-            Some(header) if self.skimmed.is_none() => {
-                self.window.loaded(self.offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)
-            }
-            _ => &[],
-        }
+        self.window.at(self.payload.clone())
     }
 
     /// Offset of the current frame.
@@ -309,7 +323,7 @@ impl FrameReader {
                 timestamp: header.base_timestamp,
             }));
         }
-        let bytes = self.window.from(at, header.frame_bytes())?;
+        let bytes = self.window.glance(at, header.frame_bytes(), self.chunk(at))?;
         let Some((header_bytes, rest)) = bytes.split_at_checked(FRAME_HEADER_BYTES) else {
             return Ok(Err(cut));
         };

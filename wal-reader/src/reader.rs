@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{
-    CoreId, EntryDecoder, EntryRef, Epoch, FrameKind, LogId, OperationRef, OrderKey, SegmentNumber,
-    SegmentSeed, Sequence,
+    CoreId, EntryDecoder, EntryRef, Epoch, FrameKind, LogId, OrderKey, SegmentNumber, SegmentSeed, Sequence,
 };
 
-use crate::current::{Current, Stored};
+use crate::current::Current;
 use crate::error::{Defect, ReadError};
 use crate::frames::{Depth, FrameReader, Order};
 use crate::inventory::Inventory;
@@ -142,7 +141,7 @@ impl PerCoreWalReader {
                 timestamp_ns: 0,
                 sequence: skip_below,
                 more: false,
-                operation: Stored::Nothing,
+                at: None,
             },
             buffer: Vec::new(),
             remaining: 0,
@@ -168,7 +167,7 @@ impl PerCoreWalReader {
     pub fn advance(&mut self) -> Result<bool, ReadError> {
         while self.remaining == 0 {
             if !self.next_data_frame()? {
-                self.current.operation = Stored::Nothing;
+                self.current.at = None;
                 return Ok(false);
             }
         }
@@ -267,29 +266,16 @@ impl PerCoreWalReader {
             return false;
         };
         let end = payload.len() - decoder.remaining();
-        let operation = match raw.operation {
-            OperationRef::Put { key, value } => {
-                let value_at = end - value.len();
-                Stored::Put { key: value_at - key.len(), value: value_at, end }
-            }
-            OperationRef::Delete { key } => Stored::Delete { key: end - key.len(), end },
-            OperationRef::Checkpoint { id } => Stored::Checkpoint(id),
-            OperationRef::Commit { .. } => Stored::Commit { start: self.payload_at },
-            OperationRef::EpochBarrier => Stored::EpochBarrier,
-        };
         self.remaining -= 1;
         if self.remaining == 0 && (raw.more || end != payload.len()) {
             return false;
         }
+        self.current.at = Some(self.payload_at);
+        self.current.timestamp_ns = timestamp_ns;
+        // Set to one below the first when the frame was loaded.
+        self.current.sequence = Sequence(self.current.sequence.0.wrapping_add(1));
+        self.current.more = raw.more;
         self.payload_at = end;
-        self.current = Current {
-            epoch: self.current.epoch,
-            timestamp_ns,
-            // Set to one below the first when the frame was loaded.
-            sequence: Sequence(self.current.sequence.0.wrapping_add(1)),
-            more: raw.more,
-            operation,
-        };
         self.entries += 1;
         true
     }
@@ -300,7 +286,7 @@ impl PerCoreWalReader {
         if !matches!(step, Ok(true)) {
             self.spans.clear();
             self.close();
-            self.current.operation = Stored::Nothing;
+            self.current.at = None;
         }
         step
     }
@@ -314,9 +300,8 @@ impl PerCoreWalReader {
                 self.open_span(&span)?;
                 continue;
             };
-            if self.current.operation_is_read() {
+            if self.current.at.take().is_some() {
                 frames.set_last_timestamp(self.current.timestamp_ns);
-                self.current.operation = Stored::Nothing;
             }
             match frames.step()? {
                 Step::Frame => {}
@@ -342,7 +327,7 @@ impl PerCoreWalReader {
                 timestamp_ns: header.base_timestamp,
                 sequence: Sequence(header.first_sequence.0.wrapping_sub(1)),
                 more: false,
-                operation: Stored::Nothing,
+                at: None,
             };
             if header.first_sequence < self.skip_below {
                 self.skip_entries()?;
@@ -432,7 +417,7 @@ impl PerCoreWalReader {
         let position = self.position();
         self.spans.clear();
         self.close();
-        self.current.operation = Stored::Nothing;
+        self.current.at = None;
         let reason = "the frame's checksum holds, but its entries do not decode as its header says";
         let sequence = Sequence(position.sequence.0.wrapping_add(1));
         ReadError::Corrupt(self.defect(position.segment, position.offset, sequence, reason.to_owned()))

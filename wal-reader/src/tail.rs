@@ -11,6 +11,9 @@ use crate::source::SourceFile;
 use crate::window::Window;
 
 const STEP: u64 = FRAME_ALIGN_BYTES as u64;
+/// A multiple of the step, and long enough for the compiler to look at it in vectors.
+const BLOCK_BYTES: usize = 256;
+const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 /// A header whose checksum holds, found by search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +108,15 @@ impl Search {
     /// Steps to the next word that could begin a frame, within what is loaded; false if there was none.
     fn skip_to_magic(&mut self) -> Result<bool, ReadError> {
         let bytes = self.window.from(self.at, FRAME_HEADER_BYTES)?;
+        let barren = barren(bytes);
+        if barren > 0 {
+            let end = self.at + barren as u64;
+            let unexplained = self.stale_until.clamp(self.at, end) - self.at;
+            let rest = usize::try_from(unexplained).ok().and_then(|from| bytes.get(from..barren));
+            self.residue |= !is_zero(rest.unwrap_or(&[]));
+            self.at = end;
+            return Ok(false);
+        }
         let (words, rest) = bytes.as_chunks::<FRAME_ALIGN_BYTES>();
         let mut at = self.at;
         let mut residue = self.residue;
@@ -129,4 +141,23 @@ impl Search {
         self.residue = residue;
         Ok(is_magic)
     }
+}
+
+/// Bytes at the front in which no frame begins, in whole blocks: most of a file that was filled ahead of use, or of one
+/// that is used again.
+fn barren(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+    let has_magic = |block: &[u8; BLOCK_BYTES]| {
+        let (words, _) = block.as_chunks::<FRAME_ALIGN_BYTES>();
+        // Without an early end: this is what compilers make vectors of.
+        words
+            .iter()
+            .fold(false, |found, &[a, b, c, d, ..]| found | (u32::from_le_bytes([a, b, c, d]) == FRAME_MAGIC))
+    };
+    blocks.iter().take_while(|block| **block == ZEROS || !has_magic(block)).count() * BLOCK_BYTES
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
+    blocks.iter().all(|block| *block == ZEROS) && rest.iter().all(|byte| *byte == 0)
 }

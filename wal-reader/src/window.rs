@@ -1,12 +1,13 @@
 //! A stretch of a file in memory that moves forward: one buffer, used again and again.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::ReadError;
 use crate::source::{SourceFile, read_full};
 
 /// Small enough to stay in the L2 cache while it is checked, large enough that system calls cost nothing per entry.
-const WINDOW_BYTES: usize = 256 * 1024;
+pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 
 /// Buffered reading of one file up to a limit, mostly forward.
 pub(crate) struct Window {
@@ -75,11 +76,17 @@ impl Window {
         Ok(&self.buffer[at..self.filled])
     }
 
-    /// Bytes that [`Self::from`] has loaded: where they stand in the buffer. Valid until the next load.
+    /// Where bytes that [`Self::from`] has loaded stand in the buffer, until the next load.
     #[inline]
-    pub(crate) fn loaded(&self, offset: u64, count: usize) -> &[u8] {
+    pub(crate) fn place(&self, offset: u64, count: usize) -> Range<usize> {
         let at = saturating_usize(offset - self.start);
-        &self.buffer[at..at + count]
+        at..at + count
+    }
+
+    /// The bytes at a place.
+    #[inline]
+    pub(crate) fn at(&self, place: Range<usize>) -> &[u8] {
+        &self.buffer[place]
     }
 
     #[inline]

@@ -71,6 +71,14 @@ impl Commits {
     #[inline]
     fn note(&mut self, entry: &EntryRef<'_>) {
         self.epoch = entry.epoch;
+        if matches!(entry.operation, OperationRef::Commit { .. }) {
+            self.note_commit(entry);
+        }
+    }
+
+    /// Out of line: commits are few.
+    #[cold]
+    fn note_commit(&mut self, entry: &EntryRef<'_>) {
         if let OperationRef::Commit { offsets, watermark } = entry.operation {
             for (source, offset) in offsets.iter() {
                 match self.offsets.get_mut(source) {
