@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use wal_format::{CoreId, Epoch, FormatError, LogId, Manifest, names};
+use wal_format::{CoreId, FormatError, LogId, Manifest, names};
 use wal_reader::{CoreScan, Directory, Inventory, ReadError, Source, Witnesses, read_manifest, read_meta};
 
 use crate::error::RecoveryError;
