@@ -11,6 +11,7 @@ mod appends;
 mod checkpoint;
 mod memory;
 mod recovery;
+mod steady;
 mod syncs;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ Measures the log beside plain yardsticks and prints a report in Markdown.
 
 Options:
   --quick         fewer and shorter rounds: within a minute, for a first impression only
-  --only FIGURES  some of: append, cores, sync, epoch, recovery, checkpoint, memory; with commas between
+  --only FIGURES  some of: append, steady, cores, sync, epoch, recovery, checkpoint, memory; with commas between
   --dir DIR       where files go (default: the directory for temporary files)
 ";
 
@@ -72,8 +73,9 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
 
 type Measure = fn(&Plan) -> Result<Vec<Row>, Failure>;
 
-const FIGURES: [(&str, Measure); 7] = [
+const FIGURES: [(&str, Measure); 8] = [
     ("append", appends::one_core),
+    ("steady", steady::measure),
     ("cores", appends::two_cores),
     ("sync", syncs::one_core),
     ("epoch", syncs::epochs),
