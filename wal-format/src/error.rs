@@ -42,6 +42,14 @@ pub enum FormatError {
         /// Stored with the bytes.
         found: u32,
     },
+    /// There is not enough memory for what was decoded. Says nothing about the bytes.
+    #[error("cannot allocate {bytes} bytes for {what}: try again with more memory")]
+    OutOfMemory {
+        /// The structure that was read.
+        what: &'static str,
+        /// What was asked for: in proportion to the bytes at hand.
+        bytes: usize,
+    },
     /// The checksum holds, or does not apply, and yet a field has no meaning.
     #[error("malformed {what}: {detail}")]
     Malformed {

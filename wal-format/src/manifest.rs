@@ -13,6 +13,7 @@ pub const MANIFEST_MAGIC: &[u8; 8] = b"PCWALCKP";
 /// Flag: the state is in the engine's own store.
 pub const FLAG_EXTERNAL: u32 = 1;
 const WHAT: &str = "checkpoint manifest";
+const CUT: FormatError = FormatError::malformed(WHAT, "cut off, or a count beyond its end");
 
 /// The current checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +136,6 @@ impl Manifest {
     /// [`FormatError::Magic`], [`FormatError::Checksum`], [`FormatError::Version`], [`FormatError::Flags`],
     /// [`FormatError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        const CUT: FormatError = FormatError::malformed(WHAT, "cut off, or a count beyond its end");
         let (covered, stored) =
             bytes.len().checked_sub(4).and_then(|at| bytes.split_at_checked(at)).ok_or(CUT)?;
         let Checked { mut fields, is_extended } = check_crc(WHAT, MANIFEST_MAGIC, covered, stored)?;
@@ -143,7 +143,7 @@ impl Manifest {
         if flags & !FLAG_EXTERNAL != 0 {
             return Err(FormatError::Flags { what: WHAT, flags });
         }
-        let manifest = Self::decode_fields(&mut fields, flags).ok_or(CUT)?;
+        let manifest = Self::decode_fields(&mut fields, flags)?;
         if !is_extended && !fields.rest().is_empty() {
             return Err(FormatError::malformed(WHAT, "bytes behind its end"));
         }
@@ -157,10 +157,10 @@ impl Manifest {
         self.cores.iter().find(|position| position.core == core)
     }
 
-    fn decode_fields(fields: &mut Fields<'_>, flags: u32) -> Option<Self> {
-        let log_id = LogId(fields.array()?);
-        let epoch = Epoch(fields.u64()?);
-        let created_ns = fields.u64()?;
+    fn decode_fields(fields: &mut Fields<'_>, flags: u32) -> Result<Self, FormatError> {
+        let log_id = LogId(fields.array().ok_or(CUT)?);
+        let epoch = Epoch(fields.u64().ok_or(CUT)?);
+        let created_ns = fields.u64().ok_or(CUT)?;
         let cores = list(fields, 42, |fields| {
             Some(CorePosition {
                 core: CoreId(fields.u16()?),
@@ -186,9 +186,9 @@ impl Manifest {
                 epoch: Epoch(fields.u64()?),
             })
         })?;
-        let next_run = fields.u64()?;
+        let next_run = fields.u64().ok_or(CUT)?;
         let external = flags & FLAG_EXTERNAL != 0;
-        Some(Self { log_id, external, epoch, created_ns, cores, offsets, watermarks, runs, next_run })
+        Ok(Self { log_id, external, epoch, created_ns, cores, offsets, watermarks, runs, next_run })
     }
 
     fn check(&self) -> Result<(), FormatError> {
@@ -204,6 +204,15 @@ impl Manifest {
         if !self.watermarks.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(FormatError::malformed(WHAT, "watermarks are not in ascending order of cores"));
         }
+        let mut numbers: Vec<u64> = Vec::new();
+        let bytes = self.runs.len().saturating_mul(size_of::<u64>());
+        let reserved = numbers.try_reserve_exact(self.runs.len());
+        reserved.map_err(|_| FormatError::OutOfMemory { what: WHAT, bytes })?;
+        numbers.extend(self.runs.iter().map(|run| run.run));
+        numbers.sort_unstable();
+        if !numbers.is_sorted_by(|a, b| a < b) {
+            return Err(FormatError::malformed(WHAT, "a run is named twice"));
+        }
         if self.runs.iter().any(|run| run.run >= self.next_run) || (self.external && !self.runs.is_empty()) {
             return Err(FormatError::malformed(WHAT, "its list of runs contradicts the rest"));
         }
@@ -215,12 +224,14 @@ fn list<T>(
     fields: &mut Fields<'_>,
     item_bytes_min: usize,
     mut item: impl FnMut(&mut Fields<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let count = fields.count(item_bytes_min)?;
+) -> Result<Vec<T>, FormatError> {
+    let count = fields.count(item_bytes_min).ok_or(CUT)?;
     // Not `collect`: it cannot know the length and would hold twice as much while it grows.
-    let mut items = Vec::with_capacity(count);
+    let mut items = Vec::new();
+    let bytes = count.saturating_mul(size_of::<T>());
+    items.try_reserve_exact(count).map_err(|_| FormatError::OutOfMemory { what: WHAT, bytes })?;
     for _ in 0..count {
-        items.push(item(fields)?);
+        items.push(item(fields).ok_or(CUT)?);
     }
-    Some(items)
+    Ok(items)
 }

@@ -9,8 +9,8 @@ mod subjects;
 use golden::{Golden, encode_entries};
 use subjects::{FRAME_OFFSET, seed, sign_block, sign_frame};
 use wal_format::{
-    Barrier, CoreId, Damage, EntryDecoder, Epoch, FormatError, Found, Manifest, Sequence, SourceOffset,
-    WalOperation, limits,
+    Barrier, CoreId, Damage, EntryDecoder, Epoch, FormatError, Found, Manifest, RunMeta, Sequence,
+    SourceOffset, WalOperation, limits,
 };
 
 /// A frame header with kind, payload bytes and entry count as given, under a good CRC.
@@ -118,4 +118,17 @@ fn a_manifest_names_each_core_once() {
         sign_block(&mut bytes, crc_at);
         assert!(Manifest::decode(&bytes).is_err(), "core 0 twice");
     }
+}
+
+#[test]
+fn a_manifest_names_each_run_once() {
+    let golden = Golden::v1().manifest;
+    let run = |run| RunMeta { run, ..golden.runs[0] };
+    let manifest = Manifest { runs: vec![run(0x1111), run(0x2222)], next_run: 0x3333, ..golden.clone() };
+    let mut bytes = manifest.encode();
+    let second = bytes.windows(8).position(|number| number == 0x2222_u64.to_le_bytes()).unwrap();
+    bytes[second..second + 8].copy_from_slice(&0x1111_u64.to_le_bytes());
+    let crc_at = bytes.len() - 4;
+    sign_block(&mut bytes, crc_at);
+    assert!(Manifest::decode(&bytes).is_err(), "the same file read twice, with a buffer each time");
 }

@@ -23,6 +23,15 @@ pub enum ReadError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is not enough memory for a piece of a file that has to be read as a whole: a frame, or the manifest. Says
+    /// nothing about the log: try again with more memory.
+    #[error("cannot allocate {bytes} bytes to read {}: try again with more memory", path.display())]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for. Never more than the file holds.
+        bytes: u64,
+    },
     /// Bytes that belong to the log are damaged. Restore the file, or recover in salvage mode.
     #[error("corrupt: {0}")]
     Corrupt(Box<Defect>),

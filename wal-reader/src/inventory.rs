@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use wal_format::limits::{MANIFEST_BYTES_MAX, META_BYTES};
-use wal_format::{CoreId, FileName, LogId, Manifest, Meta, SegmentNumber, names};
+use wal_format::{CoreId, FileName, FormatError, LogId, Manifest, Meta, SegmentNumber, names};
 
 use crate::error::ReadError;
 use crate::source::{Source, read_full};
+use crate::window::grow;
 
 /// The files of a log directory, sorted by what their names say. Content is not looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,8 +87,12 @@ pub fn read_manifest(source: &dyn Source, log_id: LogId) -> Result<Option<Manife
         return Ok(None);
     };
     let path = source.path(names::MANIFEST);
-    let manifest =
-        Manifest::decode(&bytes).map_err(|error| ReadError::Format { path: path.clone(), source: error })?;
+    let manifest = Manifest::decode(&bytes).map_err(|error| match error {
+        FormatError::OutOfMemory { bytes, .. } => {
+            ReadError::OutOfMemory { path: path.clone(), bytes: bytes as u64 }
+        }
+        source => ReadError::Format { path: path.clone(), source },
+    })?;
     if manifest.log_id != log_id {
         return Err(ReadError::Foreign { path, expected: log_id, found: manifest.log_id });
     }
@@ -103,7 +108,8 @@ fn read_small(source: &dyn Source, name: &str, bytes_max: u64) -> Result<Option<
         Err(error) => return Err(failed("open", error)),
     };
     let length = file.len().map_err(|error| failed("measure", error))?.min(bytes_max);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let mut bytes = Vec::new();
+    grow(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX), &source.path(name))?;
     let filled = read_full(&*file, &mut bytes, 0).map_err(|error| failed("read", error))?;
     bytes.truncate(filled);
     Ok(Some(bytes))

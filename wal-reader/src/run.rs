@@ -13,6 +13,7 @@ use crate::error::ReadError;
 use crate::frames::{Depth, FrameReader, Order};
 use crate::source::{Source, SourceFile, read_full};
 use crate::stop::{Step, StopReason};
+use crate::window::grow;
 
 /// Reads one run. What it hands out is checked up to there; that the run is *complete* is known when
 /// [`Self::advance`] returned false: then count, length and digest agree with its seal and with the manifest.
@@ -173,6 +174,7 @@ impl RunReader {
         if self.entries > 0 {
             let last_key = &self.frames.payload()[self.key.0..self.key.1];
             if !last_key.is_empty() || self.frames.header().is_some_and(|header| header.entry_count > 0) {
+                grow(&mut self.last_key, last_key.len(), &self.path)?;
                 self.last_key.clear();
                 self.last_key.extend_from_slice(last_key);
             }

@@ -146,6 +146,8 @@ impl<'a> Scanner<'a> {
     fn piece(&mut self, piece: &Piece) -> Result<bool, ReadError> {
         let mut at = piece.from;
         let mut hits = false;
+        // Where salvage went on last.
+        let mut resumed_at = None;
         if self.reading {
             self.check_beginning(piece);
         }
@@ -156,9 +158,16 @@ impl<'a> Scanner<'a> {
                     Some(stopped_at) => at = stopped_at,
                 }
             }
-            let Some(hit) = self.search(piece, at, &mut hits)? else { return Ok(hits) };
+            // A frame whose checksums hold, at which reading stops all the same: not a place to go on from. Ends:
+            // every turn resumes beyond the one before.
+            let refused = resumed_at.filter(|resumed_at| *resumed_at == at);
+            if refused.is_some() {
+                self.forget_resumption();
+            }
+            let Some(hit) = self.search(piece, at, refused, &mut hits)? else { return Ok(hits) };
             self.resume(piece, &hit);
             at = hit.offset;
+            resumed_at = Some(at);
         }
     }
 
@@ -247,8 +256,15 @@ impl<'a> Scanner<'a> {
         Ok(Some(stop.offset))
     }
 
-    /// Searches from `at` for later frames. In salvage, stops at the first that can be read on from.
-    fn search(&mut self, piece: &Piece, at: u64, hits: &mut bool) -> Result<Option<Hit>, ReadError> {
+    /// Searches from `at` for later frames. In salvage, stops at the first that can be read on from, which is not the
+    /// one at `refused`.
+    fn search(
+        &mut self,
+        piece: &Piece,
+        at: u64,
+        refused: Option<u64>,
+        hits: &mut bool,
+    ) -> Result<Option<Hit>, ReadError> {
         let Some((file, path)) = self.open(piece)? else { return Ok(None) };
         let seed = SegmentSeed::new(self.log_id, self.found.core, piece.segment);
         let mut search = Search::new(file, &path, seed, at, piece.end)?;
@@ -263,7 +279,7 @@ impl<'a> Scanner<'a> {
             if !hit.whole {
                 continue;
             }
-            if self.salvage && follows(&self.found.order, &hit) {
+            if self.salvage && refused != Some(hit.offset) && follows(&self.found.order, &hit) {
                 return Ok(Some(hit));
             }
             let payload = search.payload(&hit)?;
@@ -286,6 +302,13 @@ impl<'a> Scanner<'a> {
         }
         self.found.order.sequence = sequence;
         self.reading = true;
+    }
+
+    /// The frame at which salvage went on cannot be read after all: the gap before it goes on.
+    fn forget_resumption(&mut self) {
+        if let (Some(gap), Some((from, _))) = (self.found.gaps.pop(), &mut self.stopped) {
+            *from = gap.from;
+        }
     }
 
     fn stop(&mut self, position: LogPosition, reason: StopReason) {

@@ -31,6 +31,8 @@ pub(crate) struct Search {
     at: u64,
     /// Bytes below this belong to a frame of the file's former life.
     stale_until: u64,
+    /// Bytes below this have been checked as part of a payload that failed.
+    failed_until: u64,
     residue: bool,
 }
 
@@ -48,6 +50,7 @@ impl Search {
             seed,
             at: from.checked_next_multiple_of(STEP).unwrap_or(u64::MAX),
             stale_until: 0,
+            failed_until: 0,
             residue: false,
         })
     }
@@ -95,12 +98,18 @@ impl Search {
     fn hit(&mut self, at: u64, header: FrameHeader) -> Result<Hit, ReadError> {
         self.residue = true;
         let frame_bytes = header.frame_bytes() as u64;
-        // As in reading: the rest of the file bounds what a length field may load.
-        let whole = self.window.limit().saturating_sub(at) >= frame_bytes && {
+        // As in reading, the rest of the file bounds what a length field may load. And no byte is checked twice: frames
+        // of one life of a file do not overlap, so within a frame whose payload failed stands no whole one. Otherwise
+        // a file full of headers, each with the rest of it for a payload, would take hours.
+        let fits = self.window.limit().saturating_sub(at) >= frame_bytes && at >= self.failed_until;
+        let whole = fits && {
             let bytes = self.window.from(at, header.frame_bytes())?;
             let payload = bytes.get(FRAME_HEADER_BYTES..).unwrap_or(&[]);
             header.check_payload(&self.seed, at, payload).is_ok()
         };
+        if fits && !whole {
+            self.failed_until = at.saturating_add(frame_bytes);
+        }
         self.at += if whole { frame_bytes } else { STEP };
         Ok(Hit { offset: at, header, whole })
     }
@@ -160,4 +169,50 @@ fn barren(bytes: &[u8]) -> usize {
 fn is_zero(bytes: &[u8]) -> bool {
     let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
     blocks.iter().all(|block| *block == ZEROS) && rest.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{MemorySource, Source};
+    use wal_format::limits::HEADER_BLOCK_BYTES;
+    use wal_format::{CoreId, Epoch, FrameKind, LogId, SegmentNumber, Sequence};
+
+    const AT: u64 = HEADER_BLOCK_BYTES as u64;
+
+    fn frame(seed: &SegmentSeed, offset: u64, payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader {
+            kind: FrameKind::Pad,
+            flags: 0,
+            core: seed.core(),
+            payload_bytes: u32::try_from(payload.len()).unwrap(),
+            entry_count: 0,
+            epoch: Epoch(1),
+            first_sequence: Sequence(0),
+            base_timestamp: 0,
+            segment: seed.segment(),
+            synced_through: 0,
+            payload_crc: 0,
+        };
+        [&header.encode(seed, offset, payload)[..], payload].concat()
+    }
+
+    #[test]
+    fn no_byte_is_checked_again_within_a_payload_that_failed() {
+        let seed = SegmentSeed::new(LogId([7; 16]), CoreId(0), SegmentNumber(0));
+        let inner = frame(&seed, AT + 64, &[0; 64]);
+        let mut outer = frame(&seed, AT, &[inner, vec![0; 64]].concat());
+        let length = outer.len() as u64;
+        *outer.last_mut().unwrap() ^= 1;
+        let behind = frame(&seed, AT + length, &[0; 8]);
+        let mut source = MemorySource::new();
+        source.insert("file", [vec![0; HEADER_BLOCK_BYTES], outer, behind].concat());
+        let file = source.open("file").unwrap();
+        let mut search = Search::new(file, Path::new("file"), seed, AT, None).unwrap();
+        let mut hits = Vec::new();
+        while let Some(hit) = search.next().unwrap() {
+            hits.push((hit.offset - AT, hit.whole));
+        }
+        assert_eq!(hits, [(0, false), (64, false), (length, true)]);
+    }
 }

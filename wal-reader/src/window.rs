@@ -99,6 +99,9 @@ impl Window {
     fn load(&mut self, offset: u64, want: usize, chunk: usize) -> Result<usize, ReadError> {
         let rest = saturating_usize(self.limit.saturating_sub(offset));
         let capacity = want.max(chunk).min(rest);
+        // `rest` bounds the allocation: a length field alone never does. Before anything is moved, so that a failure
+        // leaves the window as it was.
+        grow(&mut self.buffer, capacity, &self.path)?;
         let kept = match self.held(offset, 0) {
             Some(at) => {
                 self.buffer.copy_within(at..self.filled, 0);
@@ -106,10 +109,6 @@ impl Window {
             }
             None => 0,
         };
-        // `rest` bounds the allocation: a length field alone never does.
-        if self.buffer.len() < capacity {
-            self.buffer.resize(capacity, 0);
-        }
         self.start = offset;
         self.filled = kept;
         if kept < capacity {
@@ -125,6 +124,16 @@ impl Window {
         }
         Ok(0)
     }
+}
+
+/// Makes `buffer` at least `bytes` long, and no longer than that. The size comes from a file, so a failure is an error:
+/// the allocator must not end the process for it.
+pub(crate) fn grow(buffer: &mut Vec<u8>, bytes: usize, path: &Path) -> Result<(), ReadError> {
+    let more = bytes.saturating_sub(buffer.len());
+    let failed = |_| ReadError::OutOfMemory { path: path.to_path_buf(), bytes: bytes as u64 };
+    buffer.try_reserve_exact(more).map_err(failed)?;
+    buffer.resize(buffer.len() + more, 0);
+    Ok(())
 }
 
 fn saturating_usize(value: u64) -> usize {

@@ -63,6 +63,15 @@ pub enum RecoveryError {
         /// The checkpoint's epoch.
         epoch: Epoch,
     },
+    /// The map of the recovered state does not fit into memory.
+    #[error(
+        "the recovered state does not fit into memory, {bytes} bytes more cannot be had: use `recover` and keep the state \
+         elsewhere"
+    )]
+    OutOfMemory {
+        /// Bytes of the key or value that did not fit, or the number of keys if the map's table could not grow.
+        bytes: usize,
+    },
     /// The caller's own [`Replay`](crate::Replay) failed.
     #[error("replay refused by the engine: {0}")]
     Replay(#[source] BoxError),

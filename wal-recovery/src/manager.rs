@@ -14,7 +14,7 @@ use crate::plan::{Findings, Plan, decide};
 use crate::progress::{Listener, Progress};
 use crate::replay::{Recovered, Replay, replay, replay_parallel};
 use crate::scan::{Depth, How, scan_all, scan_core};
-use crate::state::{Map, PerCoreRecoveredState};
+use crate::state::{Full, Map, PerCoreRecoveredState};
 
 /// Recovers a log directory. Reads only: it may be interrupted anywhere and run again, with the same result.
 ///
@@ -153,7 +153,8 @@ impl PerCoreRecoveryManager {
     /// Recovers into a map.
     ///
     /// # Errors
-    /// As of [`Self::recover`]; [`RecoveryError::ExternalState`] if the checkpoint is in the engine's own store.
+    /// As of [`Self::recover`]; [`RecoveryError::ExternalState`] if the checkpoint is in the engine's own store;
+    /// [`RecoveryError::OutOfMemory`] if the map does not fit.
     pub fn recover_state(&self) -> Result<PerCoreRecoveredState, RecoveryError> {
         let mut map = Map::default();
         let recovered = self.replayed(|plan| {
@@ -161,6 +162,13 @@ impl PerCoreRecoveryManager {
                 return Err(RecoveryError::ExternalState { epoch: manifest.epoch });
             }
             replay(&self.source, plan, self.listener.as_ref(), &mut map)
+        });
+        let recovered = recovered.map_err(|error| match error {
+            RecoveryError::Replay(error) => match error.downcast_ref() {
+                Some(Full(bytes)) => RecoveryError::OutOfMemory { bytes: *bytes },
+                None => RecoveryError::Replay(error),
+            },
+            error => error,
         })?;
         Ok(PerCoreRecoveredState::new(map, recovered))
     }

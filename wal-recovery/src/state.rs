@@ -43,30 +43,42 @@ impl PerCoreRecoveredState {
 #[derive(Default)]
 pub(crate) struct Map(HashMap<Vec<u8>, Vec<u8>>);
 
+/// There is no room for a key or value of this many bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} bytes cannot be allocated")]
+pub(crate) struct Full(pub(crate) usize);
+
 impl Map {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Full> {
         // A key that is there keeps its allocations.
-        match self.0.get_mut(key) {
-            Some(held) => {
-                held.clear();
-                held.extend_from_slice(value);
-            }
-            None => {
-                self.0.insert(key.to_vec(), value.to_vec());
-            }
+        if let Some(held) = self.0.get_mut(key) {
+            held.clear();
+            return fill(held, value);
         }
+        let (mut new_key, mut new_value) = (Vec::new(), Vec::new());
+        fill(&mut new_key, key)?;
+        fill(&mut new_value, value)?;
+        self.0.try_reserve(1).map_err(|_| Full(self.0.len()))?;
+        self.0.insert(new_key, new_value);
+        Ok(())
     }
+}
+
+/// The sizes come from files, so a failure is an error and not the end of the process.
+fn fill(held: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Full> {
+    held.try_reserve_exact(bytes.len()).map_err(|_| Full(bytes.len()))?;
+    held.extend_from_slice(bytes);
+    Ok(())
 }
 
 impl Replay for Map {
     fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), BoxError> {
-        self.put(key, value);
-        Ok(())
+        Ok(self.put(key, value)?)
     }
 
     fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
         match entry.operation {
-            OperationRef::Put { key, value } => self.put(key, value),
+            OperationRef::Put { key, value } => self.put(key, value)?,
             OperationRef::Delete { key } => drop(self.0.remove(key)),
             OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
         }

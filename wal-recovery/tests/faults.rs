@@ -11,7 +11,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{A, B, Kept, LOG, manager, recover, recover_with, salvage, small};
-use wal_format::{Origin, SegmentNumber, Sequence};
+use wal_format::{Epoch, FrameKind, Origin, SegmentNumber, Sequence};
 use wal_reader::testing::{Faults, FaultySource, LogBuilder};
 use wal_reader::{MemorySource, ReadError, Source};
 use wal_recovery::{Mode, PerCoreRecoveryManager, RecoveryError, Scope};
@@ -242,6 +242,28 @@ fn entries_that_do_not_fill_their_frame_are_damage() {
         let (kept, recovered) = recover(&log.source()).unwrap();
         assert_eq!(kept.sequences(A), [0], "{payload:?}: {}", recovered.report);
         assert_eq!(recovered.report.cores[0].row, wal_format::Row::DamagePast);
+    }
+}
+
+#[test]
+fn salvage_passes_over_a_frame_whose_checksums_hold_but_whose_content_does_not() {
+    let undecodable: (FrameKind, u64, &[u8]) = (FrameKind::Data, 2, &[2, 0, 1, b'x']);
+    let no_barrier: (FrameKind, u64, &[u8]) = (FrameKind::Barrier, 0, &[1; 3]);
+    let no_seal: (FrameKind, u64, &[u8]) = (FrameKind::Seal, 0, &[0; 40]);
+    for bad in
+        [vec![undecodable], vec![no_barrier], vec![no_seal], vec![undecodable, no_barrier, undecodable]]
+    {
+        let mut log = LogBuilder::new(LOG);
+        log.put(A, b"a", b"before");
+        let from = log.end(A);
+        for (kind, entries, payload) in &bad {
+            log.core(A).frame(*kind, Epoch(1), *entries, payload);
+        }
+        let to = log.put(A, b"a", b"behind");
+        let (kept, recovered) = salvage(&log.source()).unwrap();
+        assert_eq!(kept.sequences(A), [0, to.sequence.0], "{}", recovered.report);
+        let gaps: Vec<_> = recovered.report.cores[0].gaps.iter().map(|gap| (gap.from, gap.to)).collect();
+        assert_eq!(gaps, [(from, Some(to))], "one gap over all of them\n{}", recovered.report);
     }
 }
 
