@@ -95,6 +95,16 @@ fn every_truncation_and_every_flipped_bit_of_a_run_is_an_error() {
 }
 
 #[test]
+fn a_run_that_ends_without_its_seal_is_incomplete_whatever_the_manifest_says() {
+    const SEAL_FRAME_BYTES: usize = 64 + 40;
+    let (mut source, meta) = sample();
+    let bytes = source.get_mut("run-0000000000000003.ckpt").unwrap();
+    bytes.truncate(bytes.len() - SEAL_FRAME_BYTES);
+    let shorter = RunMeta { length: bytes.len() as u64, ..meta };
+    assert!(matches!(read_run(&source, shorter), Err(ReadError::RunCorrupt { .. })));
+}
+
+#[test]
 fn keys_out_of_order_or_twice_are_refused() {
     for keys in [[b"a", b"c", b"b", b"d"], [b"a", b"b", b"b", b"c"], [b"a", b"b", b"d", b"c"]] {
         let entries: Vec<_> = keys.iter().map(|key| (&key[..], Some(&b"value"[..]))).collect();

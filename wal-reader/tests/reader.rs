@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use wal_format::{
-    CoreId, Epoch, LogId, OperationRef, Origin, SegmentNumber, Sequence, Verdict, WalOperation,
+    CoreId, Epoch, FrameKind, LogId, OperationRef, Origin, Seal, SegmentNumber, Sequence, Verdict,
+    WalOperation,
 };
 use wal_reader::testing::{Faults, FaultySource, LogBuilder};
 use wal_reader::{LogPosition, MemorySource, PerCoreWalReader, ReadError, Source};
@@ -265,4 +266,33 @@ fn a_range_over_a_segment_that_begins_with_another_sequence_is_corrupt() {
     log.put(A, b"b", b"value");
     let end = log.end(A);
     assert!(matches!(range(&log.source(), start, end), Err(ReadError::Corrupt(_))));
+}
+
+#[test]
+fn a_seal_that_does_not_fit_the_frames_before_it_is_damage() {
+    let right = |log: &mut LogBuilder| {
+        log.put(A, b"key", b"value");
+        let (begin, offset) = (log.core(A).clone(), log.end(A).offset);
+        let mut sealed = begin.clone();
+        sealed.seal();
+        let payload = &sealed.bytes[offset as usize + 64..offset as usize + 104];
+        Seal::decode(payload).unwrap()
+    };
+    let verdict_of = |change: fn(&mut Seal)| {
+        let mut log = LogBuilder::new(LOG);
+        let mut seal = right(&mut log);
+        change(&mut seal);
+        log.core(A).frame(FrameKind::Seal, Epoch(1), 0, &seal.encode());
+        open(&log.source()).unwrap().ending().unwrap().verdict()
+    };
+    assert_eq!(verdict_of(|_| {}), Verdict::Clean);
+    let wrong: [fn(&mut Seal); 4] = [
+        |seal| seal.entry_count += 1,
+        |seal| seal.next_sequence = seal.next_sequence.plus(1),
+        |seal| seal.length += 8,
+        |seal| seal.digest ^= 1,
+    ];
+    for change in wrong {
+        assert_eq!(verdict_of(change), Verdict::Torn);
+    }
 }

@@ -314,3 +314,15 @@ fn an_error_names_core_file_offset_sequence_evidence_and_what_to_do() {
         assert!(message.contains(part), "{part} is not in: {message}");
     }
 }
+
+#[test]
+fn what_only_the_header_of_the_next_segment_proves_durable_is_not_cut_off() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"key", b"value");
+    log.sync(A);
+    let name = log.core(A).name();
+    log.rotate(A);
+    let mut source = log.source();
+    source.get_mut(&name).unwrap()[4096 + 70] ^= 1;
+    assert!(matches!(recover(&source), Err(RecoveryError::Read(ReadError::Corrupt(_)))));
+}
