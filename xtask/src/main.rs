@@ -13,10 +13,12 @@
 )]
 
 mod bench;
+mod bugs;
 mod ci;
 mod crash;
 mod demo;
 mod failure;
+mod fuzz;
 mod golden;
 mod loom;
 mod process;
@@ -36,7 +38,7 @@ struct Command {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "demo",
         summary: "Count words exactly once while the engine is killed; the main job",
@@ -67,6 +69,18 @@ const COMMANDS: [Command; 8] = [
         summary: "Kill a writing process again and again and check what comes back",
         help: crash::HELP,
         run: crash::run,
+    },
+    Command {
+        name: "fuzz",
+        summary: "Feed hostile bytes to everything that reads a log",
+        help: fuzz::HELP,
+        run: fuzz::run,
+    },
+    Command {
+        name: "bugs",
+        summary: "Seed bugs one by one, each caught by a named test",
+        help: bugs::HELP,
+        run: bugs::run,
     },
     Command {
         name: "bench",
@@ -157,7 +171,7 @@ mod tests {
 
     #[test]
     fn commands_that_forward_nothing_refuse_unknown_options() {
-        for name in ["ci", "tidy", "loom", "crash", "golden"] {
+        for name in ["ci", "tidy", "loom", "crash", "golden", "bugs", "fuzz"] {
             let refused = dispatch(&args(&[name, "--no-such-option"]));
             assert!(matches!(refused, Err(Failure::Usage(_))), "`{name}` took an unknown option");
         }

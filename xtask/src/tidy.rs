@@ -30,6 +30,7 @@ Checks the rules of this repository that the compiler cannot check, and reports 
   - every library crate has a README and describes itself
   - links, paths and section references in documents lead somewhere
   - .ci/run calls `cargo xtask ci` and nothing else
+  - every seeded bug of `cargo xtask bugs` still fits the code, and its test exists
 ";
 
 /// Something that a check has to say about a file.
@@ -78,6 +79,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         .iter()
         .flat_map(|check| check(&tree))
         .collect::<Vec<_>>();
+    let bugs = crate::bugs::findings(&tree.files).into_iter();
+    findings.extend(bugs.map(|(path, what, todo)| Finding::fails(&path, 0, what, todo)));
     findings.sort_by(|a, b| (a.fatal, &a.path, a.line).cmp(&(b.fatal, &b.path, b.line)));
     for finding in &findings {
         println!("{finding}");

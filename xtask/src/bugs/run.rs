@@ -1,0 +1,116 @@
+//! Building and running one test in the copy, with a limit of time: a bug may make it wait for ever.
+
+use std::fmt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::copy::Workspace;
+use super::{Bug, Test};
+use crate::failure::Failure;
+use crate::process;
+
+/// A test takes seconds; one that takes this long waits for what the bug has taken away.
+const TEST_MAX: Duration = Duration::from_secs(180);
+
+/// What became of a test.
+pub(super) enum Outcome {
+    /// It ran and held.
+    Passed,
+    /// It ran and failed.
+    Failed,
+    /// It did not end.
+    Hung,
+    /// The process of the test ended by a signal, or it could not even list its tests.
+    Died,
+    /// The bug is none: the compiler refuses it.
+    NotCompiled,
+    /// There is no such test.
+    NotFound,
+}
+
+impl Outcome {
+    /// Whether the bug was noticed.
+    pub(super) fn is_caught(&self) -> bool {
+        matches!(self, Self::Failed | Self::Hung | Self::Died)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Passed => "NOT CAUGHT",
+            Self::Failed => "caught",
+            Self::Hung => "caught (no end)",
+            Self::Died => "caught (died)",
+            Self::NotCompiled => "DOES NOT COMPILE",
+            Self::NotFound => "NO SUCH TEST",
+        })
+    }
+}
+
+/// Builds and runs `test`; `bug` is what the copy has, for the messages.
+pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Result<Outcome, Failure> {
+    let mut build = cargo_test(workspace, test);
+    let built = build.arg("--no-run").stdout(Stdio::null()).stderr(Stdio::piped()).output();
+    let built = built.map_err(|error| process::not_started(&build, &error))?;
+    if !built.status.success() {
+        if let Some(bug) = bug {
+            eprintln!("bug `{}`:\n{}", bug.name, String::from_utf8_lossy(&built.stderr));
+        }
+        return Ok(Outcome::NotCompiled);
+    }
+    let output = workspace.target().join("output");
+    let failed = |error| Failure::failed(format!("cannot keep the test's output: {error}"));
+    let file = std::fs::File::create(&output).map_err(failed)?;
+    let errors = file.try_clone().map_err(failed)?;
+    let mut command = cargo_test(workspace, test);
+    // A group of its own, so that the test ends together with the cargo that started it.
+    command.args(["--", "--exact", test.path()]).stdout(file).stderr(errors).process_group(0);
+    let child = command.spawn().map_err(|error| process::not_started(&command, &error))?;
+    let ended = wait(child)?;
+    let text = String::from_utf8_lossy(&std::fs::read(&output).map_err(failed)?).into_owned();
+    if !text.contains("running 1 test") {
+        return Ok(Outcome::NotFound);
+    }
+    Ok(match ended {
+        None => Outcome::Hung,
+        Some(true) => Outcome::Passed,
+        Some(false) if text.contains("test result: FAILED") => Outcome::Failed,
+        Some(false) => Outcome::Died,
+    })
+}
+
+/// Whether the child succeeded; `None` if it had to be stopped.
+fn wait(mut child: Child) -> Result<Option<bool>, Failure> {
+    let begin = Instant::now();
+    let failed = |error| Failure::failed(format!("cannot wait for the test: {error}"));
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(Some(status.success()));
+        }
+        if begin.elapsed() > TEST_MAX {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            child.wait().map_err(failed)?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn cargo_test(workspace: &Workspace, test: &Test) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(workspace.root()).args(["test", "--package", test.package()]);
+    match test {
+        Test::In(_, file, _) => cargo.args(["--test", file]),
+        Test::Unit(..) => cargo.args(["--lib", "--all-features"]),
+        Test::Loom(..) => {
+            cargo.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
+            cargo.args(["--lib", "--release"])
+        }
+    };
+    let target = workspace.target().join(if matches!(test, Test::Loom(..)) { "loom" } else { "tests" });
+    cargo.env("CARGO_TARGET_DIR", target);
+    cargo
+}
