@@ -47,6 +47,9 @@ pub(crate) fn open<T>(
     let Some(lock) = lock else { return Err(PerCoreWalError::InUse { path: config.path }) };
     let storage: Arc<dyn Storage> = Arc::new(LockedStorage::new(Arc::clone(&config.storage), lock));
     stall::at(Place::Locked);
+    // A process that was killed, or met an error, may have left names that are in the cache alone: they are inherited as
+    // the files are, and made durable before anything is built on them. Segments without `wal.meta` could not be opened.
+    storage.sync_directory().map_err(|error| failed("sync", &config.path, error))?;
     let inventory = Inventory::list(config.source.as_ref())?;
     remove_temporaries(storage.as_ref())?;
     stall::at(Place::TemporariesRemoved);

@@ -151,7 +151,7 @@ impl<'a> Attempt<'a> {
         }
         for (run, file) in &self.created {
             let path = || self.storage.path(&FileName::Run(*run).to_string());
-            file.sync_data().map_err(|error| StoreError::write("sync", &path(), error))?;
+            uninterrupted(|| file.sync_data()).map_err(|error| StoreError::write("sync", &path(), error))?;
             stall::at(Place::RunSynced);
         }
         self.storage

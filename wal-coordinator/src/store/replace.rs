@@ -31,8 +31,7 @@ pub(crate) fn replace(storage: &dyn Storage, target: &'static str, bytes: &[u8])
         .map_err(|error| failed("write", error))
         .and_then(|()| {
             at(Place::MetaWritten, Place::ManifestWritten);
-            // Not repeated when interrupted: whether a sync that failed can be believed the next time is nowhere said.
-            file.sync_data().map_err(|error| failed("sync", error))
+            uninterrupted(|| file.sync_data()).map_err(|error| failed("sync", error))
         })
         .and_then(|()| {
             at(Place::MetaSynced, Place::ManifestSynced);
