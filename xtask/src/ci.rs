@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, unknown};
-use crate::{crash, demo, loom, process, test, tidy};
+use crate::{crash, demo, loom, process, sweep, test, tidy};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask ci [--only STEP[,STEP...]] [--list]
@@ -28,7 +28,7 @@ struct Step {
     run: fn() -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "fmt", summary: "all sources are formatted", run: fmt },
     Step { name: "tidy", summary: "the house rules hold", run: || tidy::run(&[]) },
     Step { name: "clippy", summary: "no lint has anything to say", run: clippy },
@@ -36,6 +36,11 @@ const STEPS: [Step; 9] = [
     Step { name: "doc", summary: "the documentation builds without a warning", run: doc },
     Step { name: "loom", summary: "the models of the lock-free protocols hold", run: || loom::run(&[]) },
     Step { name: "package", summary: "every crate can be packaged and built from its archive", run: package },
+    Step {
+        name: "sweep",
+        summary: "a million faults on a simulated disk, none gets by",
+        run: || sweep::run(&[]),
+    },
     Step { name: "crash", summary: "nothing acknowledged is lost in 200 kills", run: kills },
     Step { name: "demo", summary: "words are counted exactly once, small input", run: small_demo },
 ];

@@ -22,6 +22,7 @@ mod fuzz;
 mod golden;
 mod loom;
 mod process;
+mod sweep;
 mod test;
 mod tidy;
 
@@ -38,7 +39,7 @@ struct Command {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "demo",
         summary: "Count words exactly once while the engine is killed; the main job",
@@ -69,6 +70,12 @@ const COMMANDS: [Command; 10] = [
         summary: "Kill a writing process again and again and check what comes back",
         help: crash::HELP,
         run: crash::run,
+    },
+    Command {
+        name: "sweep",
+        summary: "Put every fault at every place of a simulated disk",
+        help: sweep::HELP,
+        run: sweep::run,
     },
     Command {
         name: "fuzz",
@@ -171,7 +178,7 @@ mod tests {
 
     #[test]
     fn commands_that_forward_nothing_refuse_unknown_options() {
-        for name in ["ci", "tidy", "loom", "crash", "golden", "bugs", "fuzz"] {
+        for name in ["ci", "tidy", "loom", "crash", "sweep", "golden", "bugs", "fuzz"] {
             let refused = dispatch(&args(&[name, "--no-such-option"]));
             assert!(matches!(refused, Err(Failure::Usage(_))), "`{name}` took an unknown option");
         }

@@ -41,14 +41,24 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     run_quietly(command)
 }
 
-/// Builds a program of wal-bench in release mode, with cargo's usual progress, then runs it with `args`.
+/// Builds a program of wal-bench and runs it: see [`run_program`].
+pub(crate) fn run_bench_program(name: &str, features: &[&str], args: &[String]) -> Result<(), Failure> {
+    run_program("wal-bench", name, features, args)
+}
+
+/// Builds a program of `package` in release mode, with cargo's usual progress, then runs it with `args`.
 ///
 /// Two steps because `cargo run --quiet` alone would leave a newcomer in front of an empty screen while the
 /// first build goes on, and without `--quiet` cargo's lines would stand in the program's own output.
-pub(crate) fn run_bench_program(name: &str, features: &[&str], args: &[String]) -> Result<(), Failure> {
+pub(crate) fn run_program(
+    package: &str,
+    name: &str,
+    features: &[&str],
+    args: &[String],
+) -> Result<(), Failure> {
     let manifest = root().join("Cargo.toml");
     let features = features.join(",");
-    let target = ["--release", "--package", "wal-bench", "--bin", name, "--features", &features];
+    let target = ["--release", "--package", package, "--bin", name, "--features", &features];
     run_quietly(cargo_here().arg("build").args(target).arg("--manifest-path").arg(&manifest))?;
     let mut program = cargo_here();
     program.args(["run", "--quiet"]).args(target).arg("--manifest-path").arg(&manifest);
