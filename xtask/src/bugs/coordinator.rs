@@ -149,7 +149,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "run-not-synced",
         file: "wal-coordinator/src/store/attempt.rs",
-        old: "file.sync_data().map_err(|error| StoreError::write(\"sync\", &path(), error))?;",
+        old: "uninterrupted(|| file.sync_data()).map_err(|error| StoreError::write(\"sync\", &path(), error))?;",
         new: "let _ = (path, file);",
         test: Test::Unit(
             "wal-coordinator",
@@ -171,7 +171,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "manifest-renamed-without-sync",
         file: "wal-coordinator/src/store/replace.rs",
-        old: "file.sync_data().map_err(|error| failed(\"sync\", error))",
+        old: "uninterrupted(|| file.sync_data()).map_err(|error| failed(\"sync\", error))",
         new: "Ok(())",
         test: Test::In("wal-coordinator", "power_loss", "no_power_loss_takes_what_any_rung_promised"),
         harm: "a power loss leaves an empty manifest under the name of the good one",
