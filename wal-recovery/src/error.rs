@@ -55,6 +55,15 @@ pub enum RecoveryError {
         /// The checkpoint's.
         checkpoint: Epoch,
     },
+    /// An engine that has the log open made checkpoints, and released what they hold, faster than it could be scanned.
+    #[error(
+        "{} is in use, and its engine releases segments faster than they can be scanned: try again, or close the engine",
+        path.display()
+    )]
+    Overtaken {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The checkpointed state is in the engine's own store, so it cannot be returned as a map.
     #[error(
         "the checkpoint of epoch {epoch} is in the engine's own store: use `recover` and replay onto that store"

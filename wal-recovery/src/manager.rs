@@ -16,6 +16,9 @@ use crate::replay::{Recovered, Replay, replay, replay_parallel};
 use crate::scan::{Depth, How, scan_all, scan_core};
 use crate::state::{Full, Map, PerCoreRecoveredState};
 
+/// A log at work is scanned again when a checkpoint came in between; so often at most.
+const ATTEMPTS: usize = 32;
+
 /// Recovers a log directory. Reads only: it may be interrupted anywhere and run again, with the same result.
 ///
 /// ```
@@ -94,12 +97,36 @@ impl PerCoreRecoveryManager {
     ///
     /// # Errors
     /// [`RecoveryError::NotFound`], [`RecoveryError::CheckpointMissing`], [`RecoveryError::CheckpointCorrupt`],
-    /// [`RecoveryError::BeforeCheckpoint`], and [`RecoveryError::Read`] for everything that reading can meet.
+    /// [`RecoveryError::BeforeCheckpoint`], [`RecoveryError::Overtaken`] by an engine at work, and
+    /// [`RecoveryError::Read`] for everything that reading can meet.
     pub fn plan(&self) -> Result<Plan, RecoveryError> {
         self.plan_to(Depth::Whole)
     }
 
     fn plan_to(&self, depth: Depth) -> Result<Plan, RecoveryError> {
+        for _ in 0..ATTEMPTS {
+            let plan = self.plan_once(depth)?;
+            if !self.was_overtaken(&plan)? {
+                return Ok(plan);
+            }
+        }
+        Err(RecoveryError::Overtaken { path: self.source.path("") })
+    }
+
+    /// Whether an engine at work made a checkpoint since the plan was begun. Segments that it released may have been
+    /// used again while they were scanned, and what was read last then looks like the end of the log. It releases none
+    /// before the manifest that allows it is there.
+    fn was_overtaken(&self, plan: &Plan) -> Result<bool, RecoveryError> {
+        let Some(log_id) = plan.resume.log_id else { return Ok(false) };
+        match read_manifest(&*self.source, log_id) {
+            Ok(now) => Ok(now.map(|now| now.epoch) != plan.manifest.as_ref().map(|manifest| manifest.epoch)),
+            // In salvage, and reported.
+            Err(ReadError::Format { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn plan_once(&self, depth: Depth) -> Result<Plan, RecoveryError> {
         let source = &*self.source;
         let inventory = self.inventory()?;
         let Some(log_id) = self.log_id(&inventory)? else {
