@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wal_format::limits::HEADER_BLOCK_BYTES;
-use wal_format::{CoreId, CorePosition, Epoch, Manifest, Sequence, SourceOffset};
+use wal_format::{CoreId, CorePosition, Epoch, Manifest, SegmentNumber, Sequence, SourceOffset};
 use wal_reader::{Inventory, LogPosition, MergedReader, SegmentState, read_state};
 use wal_writer::SealedAt;
 use wal_writer::stall::{self, Place};
@@ -117,6 +117,7 @@ impl CheckpointCoordinator {
         let runs = manifest.runs.len();
         let superseded = self.store.published(&manifest).err().map(|error| error.to_string());
         shared.retention.advance(manifest);
+        shared.decision.is_in_checkpoint();
         shared.checkpoint_done(closed.epoch);
         drop(pin);
         stall::at(Place::Releasing);
@@ -160,23 +161,30 @@ fn core_ends(
         let core = log.core();
         let before = previous.and_then(|manifest| manifest.core(core)).copied();
         match sealed.get(&index).copied().flatten() {
-            Some(at) => end_of(core, &at, closed.cuts[index], before),
+            Some(at) => end_of(core, &at, closed.cuts[index], before, shared.opened_at[index]),
             None => unchanged(core, shared.retention.needed_from(core), before),
         }
     });
     Ok(ends.collect())
 }
 
-fn end_of(core: CoreId, at: &SealedAt, cut: Sequence, before: Option<CorePosition>) -> CoreEnd {
+fn end_of(
+    core: CoreId,
+    at: &SealedAt,
+    cut: Sequence,
+    before: Option<CorePosition>,
+    opened_at: SegmentNumber,
+) -> CoreEnd {
     let Some(end) = at.end else {
         let nowhere = LogPosition::start_of(wal_format::SegmentNumber(0), cut);
         return unchanged(core, nowhere, before);
     };
     assert_eq!(end.sequence, cut, "core {core} was sealed beside the cut");
     let read_to = LogPosition { segment: end.segment, offset: end.offset, sequence: end.sequence };
-    // A sealed segment is done with; one that holds no entry of this epoch goes on being used.
+    // A sealed segment is done with; one that holds no entry of this epoch goes on being used. A log that was only
+    // inherited ends before segments that were cut off: these are done with, too.
     let (segment, offset) = if at.is_complete {
-        (end.segment.next(), HEADER_BLOCK_BYTES as u64)
+        (end.segment.next().max(opened_at), HEADER_BLOCK_BYTES as u64)
     } else {
         (end.segment, end.offset)
     };

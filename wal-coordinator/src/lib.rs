@@ -37,6 +37,7 @@
 
 mod checkpoint;
 mod config;
+mod decision;
 mod epochs;
 mod error;
 mod flusher;

@@ -1,29 +1,29 @@
 //! Opening a log: lock, identity, recovery's decision, and the first segments that record it.
 //!
 //! Follows `FORMAT.md#write-ordering-rules`, rule 8: nothing is acknowledged before the decision about what was
-//! inherited is on disk. On a full disk opening succeeds all the same: the decision is then recorded by the first
-//! sync that finds room, and until then appends say that there is none.
+//! inherited is on disk. On a full disk opening succeeds all the same; see `decision`.
 
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use wal_format::limits::META_BYTES;
-use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
+use wal_format::{CoreId, Epoch, FileName, LogId, Meta, SegmentNumber, Sequence, names};
 use wal_reader::Inventory;
 use wal_recovery::{CoreResume, PerCoreRecoveryManager, RecoveryError, RecoveryReport, ResumePoints};
 use wal_writer::stall::{self, Place};
 use wal_writer::{
-    CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentPosition,
-    SegmentSupply, StartAt, Storage, WriterError,
+    CoreWalWriter, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentPosition, SegmentSupply, StartAt,
+    Storage,
 };
 
 use crate::config::PerCoreWalConfig;
+use crate::decision::Decision;
 use crate::error::PerCoreWalError;
 use crate::flusher::{Flushers, Wake};
 use crate::locked::LockedStorage;
 use crate::retention::Retention;
-use crate::shared::{Shared, SharedParts, in_parallel};
+use crate::shared::{Shared, SharedParts};
 use crate::store::{ReplaceError, replace};
 use crate::sync::random_u64;
 
@@ -113,10 +113,12 @@ fn begin(
         }
     }
     let durable_epoch = Epoch(first_epoch.0 - 1);
-    record_decision(&resume, &logs, &config, durable_epoch)?;
-    stall::at(Place::DecisionRecorded);
+    // First: on a full disk, they are what the decision is recorded in.
     recycle_prepared(&supply, &resume);
     stall::at(Place::PreparedRecycled);
+    let decision = Decision::record(&resume, &logs, config.cores, durable_epoch, config.threads_max)?;
+    decision.guard(&supply);
+    stall::at(Place::DecisionRecorded);
     let shared = Arc::new(Shared::new(SharedParts {
         log_id,
         storage,
@@ -125,6 +127,7 @@ fn begin(
         logs,
         active: config.cores,
         opened_at,
+        decision,
         global,
         durable_epoch,
         retention: Arc::new(Retention::new(resume.manifest)),
@@ -138,38 +141,6 @@ fn begin(
         Flushers::start(&shared, inboxes, config.memory_time_max)?;
     }
     Ok(Opened { shared, writers, report })
-}
-
-/// Begins a segment on every core that has a log: its header says where the log before ends for good, and the barrier
-/// in it makes every core a witness of what all of them had.
-fn record_decision(
-    resume: &ResumePoints,
-    logs: &[Arc<CoreLog>],
-    config: &PerCoreWalConfig,
-    durable_epoch: Epoch,
-) -> Result<(), PerCoreWalError> {
-    let active = config.cores;
-    let barrier =
-        Barrier { durable_epoch, cuts: logs.iter().map(|log| (log.core(), log.appended())).collect() };
-    let end = EpochEnd { epoch: durable_epoch, barrier: Some(barrier), seal: false };
-    let inherited = |log: &&Arc<CoreLog>| {
-        let core = resume.cores.iter().find(|core| core.core == log.core());
-        core.is_some_and(|core| core.end.is_some() && (log.core().index() < active || core.has_discards))
-    };
-    let concerned: Vec<_> = logs.iter().filter(inherited).cloned().collect();
-    let begun = in_parallel(concerned, config.threads_max, |log| {
-        let begun = (log.core(), log.begin(&end));
-        stall::at(Place::CoreBegun);
-        begun
-    });
-    for (core, result) in begun {
-        match result {
-            // The first sync that finds room records it. A core that never appends has no such sync: see below.
-            Err(WriterError::NoSpace { .. }) if core.index() < active => {}
-            result => result?,
-        }
-    }
-    Ok(())
 }
 
 /// Segments that were made ahead and never used go back to the pool; numbers are not used twice.

@@ -13,6 +13,7 @@ use wal_writer::{
     WriterError,
 };
 
+use crate::decision::Decision;
 use crate::epochs::EpochTracker;
 use crate::error::PerCoreWalError;
 use crate::flusher::{EndOfEpoch, EndResult, Flushers};
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) active: usize,
     /// Segments below these were there when the log was opened: nobody prepares them.
     pub(crate) opened_at: Vec<SegmentNumber>,
+    pub(crate) decision: Arc<Decision>,
     pins: Vec<Arc<EpochPin>>,
     global: Arc<GlobalEpoch>,
     closing: Mutex<Closing>,
@@ -72,6 +74,7 @@ pub(crate) struct SharedParts {
     pub(crate) logs: Vec<Arc<CoreLog>>,
     pub(crate) active: usize,
     pub(crate) opened_at: Vec<SegmentNumber>,
+    pub(crate) decision: Arc<Decision>,
     pub(crate) global: Arc<GlobalEpoch>,
     pub(crate) durable_epoch: Epoch,
     pub(crate) retention: Arc<Retention>,
@@ -102,7 +105,9 @@ pub(crate) struct ClosedEpoch {
 
 impl Shared {
     pub(crate) fn new(parts: SharedParts) -> Self {
-        let SharedParts { log_id, storage, source, supply, logs, active, opened_at, global, .. } = parts;
+        let SharedParts {
+            log_id, storage, source, supply, logs, active, opened_at, decision, global, ..
+        } = parts;
         let pins: Vec<_> = logs.iter().map(|log| Arc::clone(log.pin())).collect();
         let cuts = pins.iter().map(|pin| pin.appended()).collect();
         let checkpoint = parts.retention.manifest().map_or(Epoch(0), |manifest| manifest.epoch);
@@ -114,6 +119,7 @@ impl Shared {
             logs,
             active,
             opened_at,
+            decision,
             pins,
             global,
             closing: Mutex::new(Closing { cuts }),
@@ -161,8 +167,11 @@ impl Shared {
         }
         let (epoch, cuts) = self.global.close(&self.pins);
         stall::at(Place::EpochClosed);
-        let unsealed =
-            |index: usize| seal && self.retention.needed_from(self.logs[index].core()).sequence < cuts[index];
+        let unsealed = |index: usize| {
+            let core = self.logs[index].core();
+            // A log of which something was cut off, which is nowhere said yet, is part of the next checkpoint for that.
+            seal && (self.retention.needed_from(core).sequence < cuts[index] || self.decision.owes(core))
+        };
         let mut participants: Vec<_> =
             (0..cuts.len()).filter(|&index| cuts[index] > closing.cuts[index] || unsealed(index)).collect();
         if participants.is_empty() {

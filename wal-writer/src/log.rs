@@ -292,6 +292,7 @@ impl CoreLog {
     /// Lets the writer append up to the returned ring position, at least to `needed`: there is space on the medium.
     pub(crate) fn grant(&self, needed: u64, wanted: u64) -> Result<u64, WriterError> {
         self.check()?;
+        self.supply.check_condition()?;
         let mut drain = self.drain.lock();
         let granted = drain.grant(needed, wanted)?;
         self.attention.fetch_and(!OVERDRAWN, Relaxed);

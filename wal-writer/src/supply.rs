@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wal_format::{CoreId, FileName, SegmentNumber};
 
@@ -32,7 +32,11 @@ pub struct SegmentSupply {
     /// Each core's own lock is held while its file is made: the others must not wait for that. `prepare` holds none.
     cores: Mutex<BTreeMap<CoreId, Arc<Mutex<CoreSupply>>>>,
     free: Mutex<Vec<String>>,
+    condition: OnceLock<Box<Condition>>,
 }
+
+/// What must be done before any core accepts entries.
+type Condition = dyn Fn() -> Result<(), WriterError> + Send + Sync;
 
 #[derive(Default)]
 struct CoreSupply {
@@ -67,13 +71,30 @@ impl SegmentSupply {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, segment_bytes: u64, free_max: usize) -> Self {
         let segment_bytes = segment_bytes.next_multiple_of(PAGE_BYTES);
-        Self { storage, segment_bytes, free_max, cores: Mutex::default(), free: Mutex::default() }
+        Self {
+            storage,
+            segment_bytes,
+            free_max,
+            cores: Mutex::default(),
+            free: Mutex::default(),
+            condition: OnceLock::new(),
+        }
     }
 
     /// The storage that the files are made in.
     #[must_use]
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    /// From now on, no core accepts an entry unless `condition` says that it may. Called without any lock of a log. Set
+    /// once; a second one is ignored.
+    pub fn set_condition(&self, condition: impl Fn() -> Result<(), WriterError> + Send + Sync + 'static) {
+        let _ = self.condition.set(Box::new(condition));
+    }
+
+    pub(crate) fn check_condition(&self) -> Result<(), WriterError> {
+        self.condition.get().map_or(Ok(()), |condition| condition())
     }
 
     /// Says that new segments of `core` are numbered from `next` on.

@@ -124,9 +124,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "opening-decision-not-recorded",
-        file: "wal-coordinator/src/open.rs",
-        old: "let concerned: Vec<_> = logs.iter().filter(inherited).cloned().collect();",
-        new: "let concerned: Vec<_> = logs.iter().filter(inherited).take(0).cloned().collect();",
+        file: "wal-coordinator/src/decision.rs",
+        old: "let begun = log.begin(&end);",
+        new: "let _ = &end;\n                let begun = Ok(());",
         test: Test::In(
             "wal-coordinator",
             "power_loss",
@@ -240,5 +240,53 @@ pub(super) const BUGS: &[Bug] = &[
             "m07_source_offsets_and_watermarks_come_back_from_checkpoint_and_log",
         ),
         harm: "sources are read again: entries are applied twice",
+    },
+    Bug {
+        name: "entries-accepted-before-an-owed-cut",
+        file: "wal-coordinator/src/decision.rs",
+        old: "if !self.owed.lock().is_empty() {",
+        new: "if false {",
+        test: Test::In(
+            "wal-coordinator",
+            "full_disk",
+            "what_was_cut_off_stays_off_however_little_space_there_is",
+        ),
+        harm: "what was cut off comes back beside entries accepted on a full disk",
+    },
+    Bug {
+        name: "owed-cut-left-out-of-the-checkpoint",
+        file: "wal-coordinator/src/shared.rs",
+        old: "sequence < cuts[index] || self.decision.owes(core))",
+        new: "sequence < cuts[index])",
+        test: Test::In(
+            "wal-coordinator",
+            "full_disk",
+            "what_was_cut_off_stays_off_however_little_space_there_is",
+        ),
+        harm: "the manifest points before what was cut off",
+    },
+    Bug {
+        name: "manifest-points-into-cut-segments",
+        file: "wal-coordinator/src/checkpoint.rs",
+        old: "end.segment.next().max(opened_at)",
+        new: "end.segment.next()",
+        test: Test::In(
+            "wal-coordinator",
+            "full_disk",
+            "what_was_cut_off_stays_off_however_little_space_there_is",
+        ),
+        harm: "later segments of a log that was cut come back",
+    },
+    Bug {
+        name: "written-before-locked",
+        file: "wal-coordinator/src/open.rs",
+        old: "    let lock = config.storage.lock(names::LOCK)",
+        new: "    create_meta(config.storage.as_ref())?;\n    let lock = config.storage.lock(names::LOCK)",
+        test: Test::In(
+            "wal-coordinator",
+            "openers",
+            "of_eight_openers_one_owns_the_log_until_it_is_killed_and_no_other_touches_it",
+        ),
+        harm: "who is refused has changed another's log",
     },
 ];
