@@ -9,6 +9,7 @@
 mod common;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,7 +18,7 @@ use std::thread::{self, Thread};
 
 use common::{LOSE_ALL, SMALL, check_entries, read_image, rig, setup};
 use wal_writer::format::{CoreId, Sequence};
-use wal_writer::storage::recording::{Hook, OperationKind};
+use wal_writer::storage::recording::{Fault, Hook, OperationKind};
 use wal_writer::{CoreLog, Flusher, LogOptions, Retention, WriterError};
 
 /// Runs `during` in the middle of the next sync.
@@ -55,6 +56,32 @@ fn a_sync_covers_only_what_was_drained_when_it_was_submitted() {
     assert_eq!((rig.log.written(), rig.log.durable()), (Sequence(7), Sequence(3)));
     check_entries(&rig.read_durable(), &rig.appended[..3]);
     rig.writer.sync().unwrap();
+    rig.check_durable();
+}
+
+#[test]
+fn what_arrives_during_a_sync_is_still_there_when_the_next_one_fails() {
+    let mut rig = rig(SMALL);
+    rig.puts(3, 50);
+    let (ask, asked) = mpsc::channel();
+    let (answer, answered) = mpsc::channel();
+    rig.storage.set_hook(Some(during_next_sync(move || {
+        ask.send(()).unwrap();
+        answered.recv().unwrap();
+    })));
+    let log = Arc::clone(&rig.log);
+    thread::scope(|scope| {
+        let syncing = scope.spawn(move || log.sync());
+        asked.recv().unwrap();
+        rig.puts(4, 50);
+        rig.log.write_out().unwrap();
+        answer.send(()).unwrap();
+        assert_eq!(syncing.join().unwrap().unwrap(), Sequence(3));
+    });
+    // Only the ring still has what is written again: the first sync must not have given it back.
+    let kind = Some(OperationKind::Sync);
+    rig.storage.inject(Fault { kind, name: None, after: 0, error: ErrorKind::Other, for_good: false });
+    assert_eq!(rig.writer.sync().unwrap(), Sequence(7));
     rig.check_durable();
 }
 

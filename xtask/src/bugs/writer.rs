@@ -47,7 +47,7 @@ pub(super) const BUGS: &[Bug] = &[
         test: Test::In(
             "wal-writer",
             "durability",
-            "a_sync_covers_only_what_was_drained_when_it_was_submitted",
+            "what_arrives_during_a_sync_is_still_there_when_the_next_one_fails",
         ),
         harm: "after a failed sync there is nothing left to write again",
     },
@@ -56,7 +56,11 @@ pub(super) const BUGS: &[Bug] = &[
         file: "wal-writer/src/log.rs",
         old: "            (drain.submit(), outcome)\n",
         new: "            self.durable.advance(drain.flushed_sequence().0);\n            (drain.submit(), outcome)\n",
-        test: Test::In("wal-writer", "crash", "no_power_loss_takes_what_was_acknowledged"),
+        test: Test::In(
+            "wal-coordinator",
+            "mistakes",
+            "m18_nothing_but_a_sync_that_returned_moves_the_durable_position",
+        ),
         harm: "a power loss takes what was acknowledged",
     },
     Bug {
@@ -128,11 +132,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "wal-writer/src/progress.rs",
         old: "    fn poll(&self, target: u64, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), WriterError>> {\n        if self.get() >= target {",
         new: "    fn poll(&self, target: u64, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), WriterError>> {\n        if self.get() + 1 >= target {",
-        test: Test::In(
-            "wal-writer",
-            "durability",
-            "concurrent_syncs_and_appends_acknowledge_only_what_is_durable",
-        ),
+        test: Test::Loom("wal-writer", "loom_models::progress::a_blocked_waiter_is_woken_and_never_early"),
         harm: "a receipt resolves before its entry is durable",
     },
     Bug {
