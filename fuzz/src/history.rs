@@ -37,6 +37,7 @@ struct Durable {
 struct Maker {
     log: LogBuilder,
     epoch: u64,
+    durable_epoch: u64,
     cores: Vec<CoreId>,
     durable: BTreeMap<CoreId, Durable>,
     written: Vec<PerCoreWalEntry>,
@@ -53,6 +54,7 @@ pub(crate) fn make(choices: &mut Choices<'_>, cores_max: usize) -> History {
     let mut maker = Maker {
         log: LogBuilder::new(LOG),
         epoch: 1,
+        durable_epoch: 0,
         cores: (0..cores).map(|core| CoreId(core as u16)).collect(),
         durable: BTreeMap::new(),
         written: Vec::new(),
@@ -146,12 +148,18 @@ impl Maker {
     fn end_epoch(&mut self, choices: &mut Choices<'_>) {
         let cores = self.cores.clone();
         let cuts: Vec<_> = cores.iter().map(|core| (core.0, self.log.end(*core).sequence.0)).collect();
+        let mut is_durable = true;
         for core in cores {
             if choices.once_in(3) {
+                is_durable = false;
                 continue;
             }
-            self.log.barrier(core, self.epoch, self.epoch - 1, &cuts);
+            self.log.barrier(core, self.epoch, self.durable_epoch, &cuts);
             self.sync(core);
+        }
+        // Known to later barriers only, and only if every core has synced its end of it.
+        if is_durable {
+            self.durable_epoch = self.epoch;
         }
         self.epoch += 1;
     }

@@ -19,7 +19,7 @@ Feeds hostile bytes, and structures with good checksums, to everything that read
 Options:
   --target T     only this target; may be given more than once
   --seconds N    how long each target runs (default 60)
-  --minimize     afterwards, make fuzz/corpus anew from the smallest inputs that cover everything
+  --minimize     afterwards, make fuzz/corpus anew, small, from what was found
   --input FILE   run one input, and nothing else
   --list         list the targets
 
@@ -185,7 +185,7 @@ fn stats(text: &str) -> Stats {
     Stats { executions, edges: after("cov:"), features: after("ft:") }
 }
 
-/// Makes the corpus in the repository anew: a set of inputs that together cover what all do, the shortest of them.
+/// Makes the corpus in the repository anew: some of a set of inputs that together cover what all do.
 fn minimize(program: &Path, target: &str) -> Result<(), Failure> {
     let merged = base().join("merged").join(target);
     let _ = std::fs::remove_dir_all(&merged);
@@ -197,11 +197,12 @@ fn minimize(program: &Path, target: &str) -> Result<(), Failure> {
     if !output.status.success() {
         return Err(Failure::failed(tail(&String::from_utf8_lossy(&output.stderr))));
     }
-    let kept = keep_shortest(&merged, &corpus(target));
+    let kept = keep_some(&merged, &corpus(target));
     kept.map_err(|error| Failure::failed(format!("cannot write {}: {error}", corpus(target).display())))
 }
 
-fn keep_shortest(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Of each size some: the longest inputs alone would be much alike, the shortest cover little.
+fn keep_some(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut inputs: Vec<(u64, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -210,7 +211,8 @@ fn keep_shortest(from: &Path, to: &Path) -> std::io::Result<()> {
     inputs.sort();
     std::fs::remove_dir_all(to)?;
     std::fs::create_dir_all(to)?;
-    for (_, path) in inputs.iter().take(CORPUS_FILES_MAX) {
+    let step = inputs.len().div_ceil(CORPUS_FILES_MAX).max(1);
+    for (_, path) in inputs.iter().rev().step_by(step) {
         std::fs::copy(path, to.join(path.file_name().unwrap_or_default()))?;
     }
     Ok(())
@@ -233,7 +235,8 @@ fn parse(args: &[String]) -> Result<Options, Failure> {
                     Failure::usage(format!("no target `{name}`; there are: {}", TARGETS.join(", ")))
                 })?);
             }
-            "--seconds" => options.seconds = number("fuzz", arg, args.next())?,
+            // libFuzzer takes 0 for "for ever".
+            "--seconds" => options.seconds = number("fuzz", arg, args.next())?.max(1),
             "--minimize" => options.minimize = true,
             "--list" => options.list = true,
             "--input" => {
