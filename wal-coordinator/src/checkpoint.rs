@@ -80,7 +80,7 @@ impl CheckpointCoordinator {
         let shared = Arc::clone(&self.shared);
         let _one_at_a_time = shared.checkpointing.lock();
         let closed = shared.close_epoch(Reason::Checkpoint);
-        let closed = closed.unwrap_or_else(|| unreachable!("a checkpoint closes its epoch in any case"));
+        let closed = closed.unwrap_or_else(|_| unreachable!("a checkpoint closes its epoch in any case"));
         let epoch = closed.epoch;
         self.checkpoint(&closed).map_err(|source| PerCoreWalError::Checkpoint { epoch, source })
     }

@@ -151,12 +151,13 @@ impl Shared {
     /// Closes the current epoch, unless there is no reason to.
     ///
     /// An epoch without entries would leave no trace, and its number could be given out again after a crash. So it
-    /// stays open, unless its end is needed: then the first core writes a barrier of it.
-    pub(crate) fn close_epoch(&self, reason: Reason) -> Option<ClosedEpoch> {
+    /// stays open, unless its end is needed: then the first core writes a barrier of it. If it stays open, the result is
+    /// the epoch before, read under the lock: the one that somebody is about to close is not closed yet.
+    pub(crate) fn close_epoch(&self, reason: Reason) -> Result<ClosedEpoch, Epoch> {
         let mut closing = self.closing.lock();
         let has_entries = self.pins.iter().zip(&closing.cuts).any(|(pin, cut)| pin.appended() > *cut);
         if reason == Reason::Asked && !has_entries {
-            return None;
+            return Err(Epoch(self.current_epoch().0.saturating_sub(1)));
         }
         let seal = reason == Reason::Checkpoint;
         if seal {
@@ -180,7 +181,7 @@ impl Shared {
         closing.cuts.clone_from(&cuts);
         // Under the lock, so that the tracker learns of epochs in their order.
         self.tracker.closed(epoch, participants.len());
-        Some(ClosedEpoch { epoch, cuts, participants })
+        Ok(ClosedEpoch { epoch, cuts, participants })
     }
 
     /// The barrier of a closed epoch.
@@ -281,11 +282,14 @@ impl Shared {
             self.retry_deferred(|_| true);
         }
         match self.close_epoch(reason) {
-            Some(closed) => {
+            Ok(closed) => {
                 self.end_epoch(&closed, false, None);
                 closed.epoch
             }
-            None => Epoch(self.current_epoch().0.saturating_sub(1)),
+            Err(before) => {
+                stall::at(Place::NothingToClose);
+                before
+            }
         }
     }
 

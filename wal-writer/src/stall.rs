@@ -56,6 +56,8 @@ places! {
     SegmentMade,
     /// Coordinator: seals are requested, the epoch is open.
     SealRequested,
+    /// Coordinator: there was nothing to close, the caller has not been told.
+    NothingToClose,
     /// Coordinator: the epoch is closed, but not yet counted as outstanding.
     EpochClosed,
     /// Coordinator: the epoch is outstanding, no core has been told.
