@@ -5,6 +5,9 @@
 //! with memory accesses and cores' counters differ by nanoseconds, so the time alone does not put a reaction behind
 //! its cause on another core: `observe` does, and so does the epoch.
 
+#[cfg(feature = "testing")]
+pub(crate) mod hostile;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +37,10 @@ impl Clock {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the home of the wall clock")]
     pub fn system() -> Self {
+        #[cfg(feature = "testing")]
+        if let Some(hostile) = hostile::HostileClock::from_environment() {
+            return Self::injected(Arc::new(hostile));
+        }
         let counter = quanta::Clock::new();
         let anchor = counter.raw();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

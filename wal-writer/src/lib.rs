@@ -39,6 +39,8 @@ mod sync;
 mod writer;
 
 pub use batch::WriteBatch;
+#[cfg(feature = "testing")]
+pub use clock::hostile::HostileClock;
 pub use clock::{Clock, HybridClock, TimeSource};
 pub use error::WriterError;
 pub use log::{CoreLog, Flusher, LogParts, LogStats};

@@ -12,9 +12,11 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+
+use parking_lot::Mutex;
 
 use common::{LOSE_ALL, SMALL, check_entries, read_image, rig, setup};
 use wal_writer::format::{CoreId, Sequence};
@@ -27,7 +29,7 @@ fn during_next_sync(during: impl FnOnce() + Send + 'static) -> Hook {
     Arc::new(move |kind, _| {
         if kind == OperationKind::Sync {
             // Not held while it runs: that may sync, too.
-            let during = during.lock().unwrap().take();
+            let during = during.lock().take();
             during.into_iter().for_each(|during| during());
         }
     })
@@ -124,7 +126,7 @@ fn concurrent_syncs_and_appends_acknowledge_only_what_is_durable() {
                 scope.spawn(|| {
                     while !is_over.load(SeqCst) {
                         let durable = log.sync().unwrap();
-                        acknowledged.lock().unwrap().push((storage.event_count(), durable));
+                        acknowledged.lock().push((storage.event_count(), durable));
                     }
                 });
             }
@@ -142,7 +144,7 @@ fn concurrent_syncs_and_appends_acknowledge_only_what_is_durable() {
         });
         rig.writer.sync().unwrap();
         rig.check_durable();
-        let acknowledged = acknowledged.into_inner().unwrap();
+        let acknowledged = acknowledged.into_inner();
         for (events, durable) in acknowledged.iter().step_by(acknowledged.len() / 50 + 1) {
             let entries = read_image(rig.storage.image(*events, &LOSE_ALL)).unwrap();
             assert!(

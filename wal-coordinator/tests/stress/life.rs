@@ -146,7 +146,7 @@ impl Core<'_> {
         let _busy = Busy(self.board);
         for number in 0..appends {
             self.append(number);
-            match self.random.below(200) {
+            match self.random.below(100) {
                 0 => self.acknowledged(true, |writer| writer.sync().map(drop)),
                 1 => self.acknowledged(true, |writer| writer.durable().wait()),
                 2 => self.acknowledged(true, |writer| poll_until_ready(writer.durable())),
@@ -229,7 +229,7 @@ impl Core<'_> {
         if is_durable {
             assert!(self.writer.synced_position() >= position, "core {core}: acknowledged, but not durable");
         }
-        if !self.random.once_in(12) {
+        if !self.random.once_in(6) {
             return;
         }
         let disk = &self.board.disk;
