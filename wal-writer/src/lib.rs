@@ -22,6 +22,7 @@ mod batch;
 mod clock;
 mod drain;
 mod error;
+mod flaw;
 mod log;
 #[cfg(all(test, loom))]
 mod loom_models;

@@ -27,6 +27,7 @@ use wal_format::{CoreId, Epoch, LogId, Sequence};
 
 use crate::drain::{Drain, DrainError, Large};
 use crate::error::WriterError;
+use crate::flaw::Flaw;
 use crate::options::{LogOptions, OnSyncFailure, Retention};
 use crate::pin::EpochPin;
 use crate::position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
@@ -235,7 +236,7 @@ impl CoreLog {
         }
         let gate = self.gate.lock();
         if self.durable() < target {
-            self.sync_holding(&gate, None)?;
+            self.sync_holding(gate, None)?;
         }
         Ok(target)
     }
@@ -295,6 +296,8 @@ impl CoreLog {
         self.supply.check_condition()?;
         let mut drain = self.drain.lock();
         let granted = drain.grant(needed, wanted)?;
+        // Under the lock, as it is set: whatever is overdrawn from here on is flagged after this.
+        let _drain = Flaw::ForgivesUnlocked.leaves(drain);
         self.attention.fetch_and(!OVERDRAWN, Relaxed);
         Ok(granted)
     }
@@ -314,6 +317,12 @@ impl CoreLog {
         }
     }
 
+    /// Whether the writer was granted more than there is space for, and must know.
+    #[cfg(all(test, loom))]
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.drain.lock().is_overdrawn()
+    }
+
     pub(crate) fn push_large(&self, large: Large) {
         let mut drain = self.drain.lock();
         drain.large.push_back(large);
@@ -322,15 +331,12 @@ impl CoreLog {
     }
 
     fn sync_gated(&self, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, WriterError> {
-        self.sync_holding(&self.gate.lock(), end)
+        self.sync_holding(self.gate.lock(), end)
     }
 
-    /// Writes, syncs, and on a failure once more on a fresh segment. The caller holds the gate.
-    fn sync_holding(
-        &self,
-        _gate: &Gate<'_>,
-        end: Option<&EpochEnd>,
-    ) -> Result<Option<SealedAt>, WriterError> {
+    /// Writes, syncs, and on a failure once more on a fresh segment. All with the gate held.
+    fn sync_holding(&self, gate: Gate<'_>, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, WriterError> {
+        let _gate = Flaw::LeavesGate.leaves(gate);
         self.check()?;
         match self.attempt(end) {
             Ok(sealed) => return Ok(sealed),
@@ -362,6 +368,9 @@ impl CoreLog {
         // Also if there is no segment for the rest: what could be written becomes durable, and makes room.
         if let Some(ticket) = ticket {
             stall::at(Place::Submitted);
+            if Flaw::AcknowledgesBegunSync.is_planted() {
+                self.durable.advance(ticket.covered_sequence().0);
+            }
             // Oldest first: a frame of a later file that is durable says that the earlier ones are.
             for of in &ticket.files {
                 uninterrupted(|| of.file.sync_data()).map_err(|error| {
@@ -383,7 +392,7 @@ impl CoreLog {
     /// Tells others how far the drain has come. Under its lock.
     fn publish_drain(&self, drain: &Drain) {
         self.written.advance(drain.flushed_sequence().0);
-        if drain.is_overdrawn() {
+        if drain.is_overdrawn() && !Flaw::OverdrawsSilently.is_planted() {
             self.attention.fetch_or(OVERDRAWN, Relaxed);
         }
     }
@@ -425,6 +434,9 @@ impl CoreLog {
     fn fail(&self, error: WriterError) -> WriterError {
         let failure = self.failure.lock().get_or_insert(error).clone();
         self.attention.fetch_or(FAILED, Relaxed);
+        if Flaw::ClosesSilently.is_planted() {
+            return failure;
+        }
         self.written.fail(failure.clone());
         self.durable.fail(failure.clone());
         failure
@@ -433,7 +445,13 @@ impl CoreLog {
 
 impl Driver for CoreLog {
     fn wanted(&self, target: u64, may_block: bool) {
+        if Flaw::WakesBeforeWanted.is_planted() {
+            self.wake_flusher();
+        }
         self.wanted.fetch_max(target, Relaxed);
+        if Flaw::WakesBeforeWanted.is_planted() {
+            return;
+        }
         if self.flusher.is_some() {
             self.wake_flusher();
         } else if may_block {

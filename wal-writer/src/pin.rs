@@ -43,6 +43,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use wal_format::{Epoch, Sequence};
 
+use crate::flaw::Flaw;
 use crate::stall::{self, Place};
 use crate::sync::{AtomicU64, CachePadded, Edge, yield_now};
 
@@ -126,7 +127,8 @@ impl EpochPin {
     fn cut(&self, closing: u64) -> Sequence {
         // (c); ends: see the top.
         let mut spins = 0_u32;
-        while is_pinned_at(self.0.pin.load(Edge::PinRead.order()), closing) {
+        while is_pinned_at(self.0.pin.load(Edge::PinRead.order()), closing) && !Flaw::IgnoresPin.is_planted()
+        {
             spins += 1;
             stall::at(Place::PinAwaited);
             // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.

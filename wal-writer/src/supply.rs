@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use wal_format::{CoreId, FileName, SegmentNumber};
 
 use crate::error::WriterError;
+use crate::flaw::Flaw;
 use crate::stall::{self, Place};
 use crate::storage::{Storage, StorageFile, uninterrupted, write_all_at};
 use crate::sync::Mutex;
@@ -150,7 +151,7 @@ impl SegmentSupply {
             drop(supply);
             return self.storage.remove(&spare.name).map_err(|error| self.io("remove", &spare.name, error));
         }
-        if supply.next != number.next() {
+        if supply.next != number.next() && !Flaw::KeepsOvertakenNumber.is_planted() {
             // Overtaken as well, but welcome. The numbers of a chain ascend, so it needs a new one.
             spare.number = supply.take_number();
             let name = FileName::Segment(core, spare.number).to_string();

@@ -20,6 +20,7 @@ use wal_format::{
 use self::record::{EPOCH_RECORD, LARGE_RECORD, Span, u64_at};
 pub(crate) use self::record::{EPOCH_RECORD_BYTES, LARGE_RECORD_BYTES, Large, write_epoch, write_large};
 use crate::error::WriterError;
+use crate::flaw::Flaw;
 use crate::options::Retention;
 use crate::position::{SealedAt, SegmentPosition, StartAt};
 use crate::ring::{Consumer, WRAP};
@@ -166,7 +167,9 @@ impl Drain {
             return Err(DrainError::InDoubt(doubt.clone()));
         }
         let result = self.write_published();
-        if let Err(DrainError::InDoubt(error)) = &result {
+        if let Err(DrainError::InDoubt(error)) = &result
+            && !Flaw::ForgetsDoubt.is_planted()
+        {
             self.doubt = Some(error.clone());
         }
         result
@@ -183,7 +186,8 @@ impl Drain {
         if !matches!(result, Err(DrainError::InDoubt(_))) {
             self.flush()?;
         }
-        if self.retention == Retention::UntilWritten && self.flushed == self.written.sequence {
+        let until_written = self.retention == Retention::UntilWritten || Flaw::ReleasesWritten.is_planted();
+        if until_written && self.flushed == self.written.sequence {
             self.release(self.written);
         }
         result
@@ -251,7 +255,7 @@ impl Drain {
             EPOCH_RECORD => {
                 let epoch = Epoch(u64_at(bytes, 1));
                 let seal_before = Epoch(self.seal_before.load(Relaxed));
-                if epoch >= seal_before {
+                if epoch >= seal_before && !Flaw::IgnoresSealRequest.is_planted() {
                     self.seal(seal_before)?;
                 }
                 self.written.epoch = epoch;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{Cursor, Drain, Unsynced};
+use crate::flaw::Flaw;
 use crate::options::Retention;
 use crate::position::{SealedAt, SegmentPosition};
 use crate::storage::StorageFile;
-use wal_format::{Origin, Previous};
+use wal_format::{Origin, Previous, Sequence};
 
 /// Which files a sync must cover, and what is durable once it has.
 pub(crate) struct Ticket {
@@ -21,6 +22,13 @@ pub(crate) struct TicketFile {
     pub(crate) name: String,
     /// Bytes below this are covered.
     through: u64,
+}
+
+impl Ticket {
+    /// Every entry below is covered.
+    pub(crate) fn covered_sequence(&self) -> Sequence {
+        self.covered.sequence
+    }
 }
 
 impl Drain {
@@ -44,7 +52,8 @@ impl Drain {
     /// to the same files.
     pub(crate) fn complete(&mut self, ticket: &Ticket) {
         let covers = |file: &Arc<dyn StorageFile>, end: u64| {
-            ticket.files.iter().any(|of| Arc::ptr_eq(&of.file, file) && of.through >= end)
+            let reaches = |through: u64| through >= end || Flaw::CoversRotation.is_planted();
+            ticket.files.iter().any(|of| Arc::ptr_eq(&of.file, file) && reaches(of.through))
         };
         self.unsynced.retain(|unsynced| !covers(&unsynced.file, unsynced.end));
         if let Some(segment) = self.segment.as_mut().filter(|segment| covers(segment.file(), 0)) {
@@ -54,7 +63,7 @@ impl Drain {
             let through = if self.unsynced.is_empty() { link.end } else { link.synced_through };
             link.synced_through = through;
         }
-        self.durable = ticket.covered;
+        self.durable = if Flaw::CoversArrivals.is_planted() { self.written } else { ticket.covered };
         self.durable_position = ticket.position;
         let SegmentPosition { segment, offset, .. } = ticket.position;
         self.durable_link = Some(Previous { segment, end: offset, synced_through: offset });

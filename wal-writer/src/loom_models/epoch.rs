@@ -2,7 +2,7 @@
 //! the epoch closes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use loom::thread;
 use wal_format::{Epoch, Sequence};
@@ -103,6 +103,34 @@ fn idle() {
     assert_eq!(idle.pinner.seen(), Epoch(2));
 }
 
+/// Core 0 tells core 1 of an entry; what core 1 then appends is of that entry's epoch or a later one, so that no cut
+/// has the effect without the cause.
+pub(super) fn cause_and_effect() {
+    let global = Arc::new(GlobalEpoch::new(Epoch(1)));
+    let (mut cause, cause_pin, _cause_consumer) = core(&global);
+    let (mut effect, effect_pin, effect_consumer) = core(&global);
+    let message = Arc::new(AtomicU64::new(0));
+    let causing = {
+        let message = Arc::clone(&message);
+        thread::spawn(move || {
+            cause.append();
+            message.store(cause.pinner.seen().0, Release);
+        })
+    };
+    let reacting = {
+        thread::spawn(move || {
+            let told = message.load(Acquire);
+            effect.append();
+            assert!(effect.pinner.seen().0 >= told, "an effect of epoch {told} is in an epoch before it");
+        })
+    };
+    let (_, cuts) = global.close(&[cause_pin, effect_pin]);
+    check_cut(&effect_consumer, cuts[1]);
+    causing.join().unwrap();
+    reacting.join().unwrap();
+    check_cut(&effect_consumer, cuts[1]);
+}
+
 /// What happened before the close is seen by whoever drains an entry of the new epoch: here, the wish for a seal.
 pub(super) fn seal_request() {
     let global = Arc::new(GlobalEpoch::new(Epoch(1)));
@@ -136,6 +164,11 @@ fn appends_around_the_first_of_an_epoch_land_on_their_sides_of_the_cut() {
 #[test]
 fn two_closes_in_a_row_cut_twice() {
     loom::model(two_cuts);
+}
+
+#[test]
+fn an_effect_is_never_in_an_epoch_before_its_cause() {
+    loom::model(cause_and_effect);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! this dependable ([`write_all_at`]) stand above the seam, so that they run in tests with a hostile storage below.
 
 mod directory;
+#[cfg(all(loom, feature = "testing"))]
+pub mod model;
 #[cfg(feature = "testing")]
 pub mod recording;
 
