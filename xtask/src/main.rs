@@ -22,6 +22,7 @@ mod fuzz;
 mod golden;
 mod loom;
 mod process;
+mod sanitize;
 mod sweep;
 mod test;
 mod tidy;
@@ -39,7 +40,7 @@ struct Command {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "demo",
         summary: "Count words exactly once while the engine is killed; the main job",
@@ -64,6 +65,12 @@ const COMMANDS: [Command; 11] = [
         summary: "Run the loom models of the lock-free protocols",
         help: loom::HELP,
         run: loom::run,
+    },
+    Command {
+        name: "sanitize",
+        summary: "Run the tests with threads and `unsafe` under sanitizers",
+        help: sanitize::HELP,
+        run: sanitize::run,
     },
     Command {
         name: "crash",
@@ -142,7 +149,7 @@ fn overview() -> String {
          Usage: cargo xtask COMMAND [options]\n\nCommands:\n",
     );
     for command in &COMMANDS {
-        text.push_str(&format!("  {:<8}{}\n", command.name, command.summary));
+        text.push_str(&format!("  {:<9}{}\n", command.name, command.summary));
     }
     text.push_str(
         "\nNew here? Start with `cargo xtask demo`, then `cargo xtask test`.\n\
@@ -178,7 +185,7 @@ mod tests {
 
     #[test]
     fn commands_that_forward_nothing_refuse_unknown_options() {
-        for name in ["ci", "tidy", "loom", "crash", "sweep", "golden", "bugs", "fuzz"] {
+        for name in ["ci", "tidy", "loom", "sanitize", "crash", "sweep", "golden", "bugs", "fuzz"] {
             let refused = dispatch(&args(&[name, "--no-such-option"]));
             assert!(matches!(refused, Err(Failure::Usage(_))), "`{name}` took an unknown option");
         }

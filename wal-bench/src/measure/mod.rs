@@ -9,7 +9,10 @@ mod yardstick;
 
 mod appends;
 mod checkpoint;
+mod closes;
 mod memory;
+mod nowhere;
+mod pin;
 mod recovery;
 mod steady;
 mod syncs;
@@ -28,7 +31,8 @@ Measures the log beside plain yardsticks and prints a report in Markdown.
 
 Options:
   --quick         fewer and shorter rounds: within a minute, for a first impression only
-  --only FIGURES  some of: append, steady, cores, sync, epoch, recovery, checkpoint, memory; with commas between
+  --only FIGURES  some of: append, steady, cores, sync, epoch, pin, closes, recovery, checkpoint, memory;
+                  with commas between
   --dir DIR       where files go (default: the directory for temporary files)
 ";
 
@@ -73,12 +77,14 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
 
 type Measure = fn(&Plan) -> Result<Vec<Row>, Failure>;
 
-const FIGURES: [(&str, Measure); 8] = [
+const FIGURES: [(&str, Measure); 10] = [
     ("append", appends::one_core),
     ("steady", steady::measure),
     ("cores", appends::two_cores),
     ("sync", syncs::one_core),
     ("epoch", syncs::epochs),
+    ("pin", pin::measure),
+    ("closes", closes::measure),
     ("recovery", recovery::measure),
     ("checkpoint", checkpoint::measure),
     ("memory", memory::measure),

@@ -69,7 +69,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "empty-epochs-closed-without-a-trace",
         file: "wal-coordinator/src/shared.rs",
-        old: "if reason == Reason::Asked && !has_entries {\n            return None;\n        }",
+        old: "if reason == Reason::Asked && !has_entries {\n            return Err(Epoch(self.current_epoch().0.saturating_sub(1)));\n        }",
         new: "let _ = has_entries;",
         test: Test::In("wal-coordinator", "epoch_numbers", "epochs_without_entries_stay_open"),
         harm: "epoch numbers that were given out are given out again after a crash",
