@@ -13,10 +13,12 @@ use wal_writer::SealedAt;
 use wal_writer::stall::{self, Place};
 
 use crate::error::{CheckpointFailure, PerCoreWalError};
+use crate::flaw::Flaw;
+use crate::flusher::EndResult;
 use crate::manager::PerCoreWalManager;
-use crate::shared::{ClosedEpoch, Reason, Shared};
+use crate::shared::{ClosedEpoch, Shared};
 use crate::store::{Changes, CheckpointCut, CheckpointStore, RunStore, StoredState, publish_manifest};
-use crate::sync::unbounded;
+use crate::sync::{Receiver, unbounded};
 
 /// Makes checkpoints of one log. `Send`; lives on any thread, apart from the manager and the writers.
 pub struct CheckpointCoordinator {
@@ -60,13 +62,17 @@ impl CheckpointCoordinator {
         let shared = Arc::clone(manager.shared());
         let (storage, source) = (Arc::clone(&shared.storage), Arc::clone(&shared.source));
         let store = RunStore::new(storage, source).with_budget_bytes(shared.checkpoint_budget_bytes);
-        Self { shared, store: Box::new(store) }
+        Self::of(shared, Box::new(store))
     }
 
     /// A coordinator with an engine's own store.
     #[must_use]
     pub fn with_store(manager: &PerCoreWalManager, store: Box<dyn CheckpointStore>) -> Self {
-        Self { shared: Arc::clone(manager.shared()), store }
+        Self::of(Arc::clone(manager.shared()), store)
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>, store: Box<dyn CheckpointStore>) -> Self {
+        Self { shared, store }
     }
 
     /// Makes a checkpoint of everything appended so far, on all cores, while they go on appending; what an append
@@ -79,16 +85,21 @@ impl CheckpointCoordinator {
     pub fn create_checkpoint(&mut self) -> Result<CheckpointReport, PerCoreWalError> {
         let shared = Arc::clone(&self.shared);
         let _one_at_a_time = shared.checkpointing.lock();
-        let closed = shared.close_epoch(Reason::Checkpoint);
-        let closed = closed.unwrap_or_else(|_| unreachable!("a checkpoint closes its epoch in any case"));
+        let (reply, replies) = unbounded();
+        let closed = shared.seal_epoch(&reply);
+        drop(reply);
         let epoch = closed.epoch;
-        self.checkpoint(&closed).map_err(|source| PerCoreWalError::Checkpoint { epoch, source })
+        self.checkpoint(&closed, &replies).map_err(|source| PerCoreWalError::Checkpoint { epoch, source })
     }
 
-    fn checkpoint(&mut self, closed: &ClosedEpoch) -> Result<CheckpointReport, CheckpointFailure> {
+    fn checkpoint(
+        &mut self,
+        closed: &ClosedEpoch,
+        replies: &Receiver<EndResult>,
+    ) -> Result<CheckpointReport, CheckpointFailure> {
         let shared = Arc::clone(&self.shared);
         let previous = shared.retention.manifest();
-        let ends = core_ends(&shared, closed, previous.as_deref())?;
+        let ends = core_ends(&shared, closed, replies, previous.as_deref())?;
         stall::at(Place::Sealed);
         let cut = CheckpointCut {
             epoch: closed.epoch,
@@ -111,6 +122,11 @@ impl CheckpointCoordinator {
         }
         let manifest = manifest(&cut, &ends, &changes, &stored);
         stall::at(Place::Stored);
+        let pin = Flaw::ReleasesEarly.leaves(pin);
+        if Flaw::ReleasesEarly.is_planted() {
+            shared.retention.advance(manifest.clone());
+            release(&shared);
+        }
         publish_manifest(shared.storage.as_ref(), &manifest)?;
         // From here on the checkpoint stands, whatever else fails.
         stall::at(Place::ManifestPublished);
@@ -140,15 +156,13 @@ impl CoreEnd {
     }
 }
 
-/// Seals all participants in parallel, and says where each core's part ends.
+/// Waits until all participants have sealed their logs, and says where each core's part ends.
 fn core_ends(
     shared: &Arc<Shared>,
     closed: &ClosedEpoch,
+    replies: &Receiver<EndResult>,
     previous: Option<&Manifest>,
 ) -> Result<Vec<CoreEnd>, CheckpointFailure> {
-    let (reply, replies) = unbounded();
-    shared.end_epoch(closed, true, Some(&reply));
-    drop(reply);
     let mut sealed = BTreeMap::new();
     for _ in &closed.participants {
         // Ends: every participant's flusher replies, or drops the sender when it stops.

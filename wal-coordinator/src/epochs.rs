@@ -116,29 +116,3 @@ mod tests {
         assert_eq!(tracker.durable_epoch(), Epoch(3));
     }
 }
-
-#[cfg(all(test, loom))]
-mod loom_models {
-    use super::*;
-    use loom::sync::atomic::AtomicUsize;
-    use loom::sync::atomic::Ordering::Relaxed;
-
-    #[test]
-    fn loom_an_epoch_is_acknowledged_only_after_every_cores_sync() {
-        loom::model(|| {
-            let tracker = Arc::new(EpochTracker::new(Epoch(0)));
-            let synced = Arc::new(AtomicUsize::new(0));
-            tracker.closed(Epoch(1), 2);
-            for _ in 0..2 {
-                let (tracker, synced) = (Arc::clone(&tracker), Arc::clone(&synced));
-                loom::thread::spawn(move || {
-                    synced.fetch_add(1, Relaxed);
-                    tracker.core_done(Epoch(1));
-                });
-            }
-            if tracker.durable_epoch() == Epoch(1) {
-                assert_eq!(synced.load(Relaxed), 2);
-            }
-        });
-    }
-}

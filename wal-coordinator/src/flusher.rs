@@ -8,9 +8,13 @@
 //!
 //! | variable | written by | read by | pairs |
 //! |---|---|---|---|
-//! | `woken`, per core | waker: AcqRel swap to true; flusher: AcqRel swap to false before it looks at the core | both | a request made before the flusher's look is seen by it; one made after sends a new message |
+//! | `woken`, per core | see `woken.rs` | | a request made before the flusher's look is seen by it; one made after sends a new message |
+//! | the inboxes | anybody | one flusher each | a message, and all before it, is seen by whoever takes it: crossbeam's promise |
+//! | `threads` | under its mutex | `stop`, which takes them all | |
+//!
+//! A flusher waits only for messages and for the device; it ends with a `Stop`, after which nothing is taken from its
+//! inbox: whoever still sends is told so, and whoever waits for an answer sees its sender dropped.
 
-use std::sync::atomic::Ordering::AcqRel;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -20,7 +24,8 @@ use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedA
 
 use crate::error::PerCoreWalError;
 use crate::shared::{Reason, Shared};
-use crate::sync::{AtomicBool, JoinHandle, Mutex, Next, Receiver, Sender, next, spawn, tick, unbounded};
+use crate::sync::{JoinHandle, Mutex, Next, Receiver, Sender, next, spawn, tick, unbounded};
+use crate::woken::Woken;
 
 /// What became of one core's end of an epoch, by index of its log.
 pub(crate) type EndResult = (usize, Result<Option<SealedAt>, WriterError>);
@@ -46,7 +51,7 @@ enum Task {
 pub(crate) struct Flushers {
     inboxes: Vec<Sender<Task>>,
     /// By index of the log, whether a `Look` is on its way.
-    woken: Vec<AtomicBool>,
+    woken: Vec<Woken>,
     /// Core to index of its log.
     indices: OnceLock<Vec<CoreId>>,
     supplier: Sender<Option<CoreId>>,
@@ -76,7 +81,7 @@ impl Flushers {
     pub(crate) fn new(threads: usize, cores: &[CoreId]) -> (Self, Inboxes) {
         let (inboxes, receivers) = (0..threads).map(|_| unbounded()).unzip();
         let (supplier, supplies) = unbounded();
-        let woken = cores.iter().map(|_| AtomicBool::new(false)).collect();
+        let woken = cores.iter().map(|_| Woken::new()).collect();
         let indices = OnceLock::from(cores.to_vec());
         let flushers = Self { inboxes, woken, indices, supplier, threads: Mutex::default() };
         (flushers, Inboxes { flushers: receivers, supplier: supplies })
@@ -135,7 +140,7 @@ impl Flushers {
     fn wake(&self, core: CoreId) {
         let indices = self.indices.get().map_or(&[][..], Vec::as_slice);
         let Ok(index) = indices.binary_search(&core) else { return };
-        if !self.woken[index].swap(true, AcqRel) {
+        if self.woken[index].ask() {
             let _ = self.inboxes[index % self.inboxes.len()].send(Task::Look(index));
         }
     }
@@ -187,15 +192,11 @@ impl Loop {
 
     fn look(&self, index: usize) {
         let Some(flushers) = &self.shared.flushers else { return };
-        flushers.woken[index].swap(false, AcqRel);
-        stall::at(Place::Woken);
         let log = &self.shared.logs[index];
-        // Errors reach whoever waits, or the next append, through the log itself; lack of space is tried again.
-        let _ = if log.is_wanted() || log.retention() == RingRetention::UntilDurable {
-            log.sync().map(drop)
-        } else {
-            log.write_out()
-        };
+        flushers.woken[index].answer(|| {
+            stall::at(Place::Woken);
+            serve(log);
+        });
         flushers.request_segment(&self.shared, log);
     }
 
@@ -217,6 +218,16 @@ impl Loop {
             }
         }
     }
+}
+
+/// Does what `log` was woken for, as far as it can tell.
+pub(crate) fn serve(log: &CoreLog) {
+    // Errors reach whoever waits, or the next append, through the log itself; lack of space is tried again.
+    let _ = if log.is_wanted() || log.retention() == RingRetention::UntilDurable {
+        log.sync().map(drop)
+    } else {
+        log.write_out()
+    };
 }
 
 fn thread_error(source: std::io::Error) -> PerCoreWalError {

@@ -38,17 +38,22 @@
 mod checkpoint;
 mod config;
 mod decision;
+mod edge;
 mod epochs;
 mod error;
+mod flaw;
 mod flusher;
 mod handle;
 mod locked;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod manager;
 mod open;
 mod retention;
 mod shared;
 pub mod store;
 mod sync;
+mod woken;
 
 pub use checkpoint::{CheckpointCoordinator, CheckpointReport};
 pub use config::{FlushMode, PerCoreWalConfig};

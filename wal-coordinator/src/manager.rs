@@ -185,17 +185,7 @@ impl PerCoreWalManager {
 
 impl Drop for PerCoreWalManager {
     fn drop(&mut self) {
-        let shared = &self.handle.shared;
-        match &shared.flushers {
-            Some(flushers) => flushers.stop(),
-            None => drop(shared.sync_all()),
-        }
-        for log in &shared.logs {
-            log.close();
-            let closed = wal_writer::WriterError::Closed { core: log.core() };
-            shared.tracker.fail(closed.clone());
-            shared.checkpointed.fail(closed);
-        }
+        self.handle.shared.close();
     }
 }
 

@@ -7,6 +7,7 @@ use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{CoreId, CorePosition, Epoch, Manifest, SegmentNumber, Sequence};
 use wal_reader::LogPosition;
 
+use crate::flaw::Flaw;
 use crate::sync::Mutex;
 
 /// Why the oldest segment of a log is still there.
@@ -92,7 +93,8 @@ impl Retention {
     pub(crate) fn keep_from(&self, core: CoreId) -> SegmentNumber {
         let state = self.state.lock();
         let needed = needed_from(state.manifest.as_deref(), core).segment;
-        let held = state.pins.values().filter_map(|(_, held)| held.get(&core)).min();
+        let pins = state.pins.values().filter(|_| !Flaw::ForgetsReaders.is_planted());
+        let held = pins.filter_map(|(_, held)| held.get(&core)).min();
         held.map_or(needed, |held| needed.min(*held))
     }
 

@@ -16,9 +16,10 @@ use wal_writer::{
 use crate::decision::Decision;
 use crate::epochs::EpochTracker;
 use crate::error::PerCoreWalError;
+use crate::flaw::Flaw;
 use crate::flusher::{EndOfEpoch, EndResult, Flushers};
 use crate::retention::{Pin, Pinned, Retention};
-use crate::sync::{Mutex, Sender, scope};
+use crate::sync::{Mutex, MutexGuard, Sender, scope};
 
 /// One open log. Shared, `Sync`.
 pub(crate) struct Shared {
@@ -160,13 +161,17 @@ impl Shared {
             return Err(Epoch(self.current_epoch().0.saturating_sub(1)));
         }
         let seal = reason == Reason::Checkpoint;
-        if seal {
+        let next = self.global.current().next();
+        let request_seals = || self.logs.iter().for_each(|log| log.request_seal(next));
+        if seal && !Flaw::AsksForSealLate.is_planted() {
             // Before the close: whoever drains an entry of the next epoch sees the request.
-            let next = self.global.current().next();
-            self.logs.iter().for_each(|log| log.request_seal(next));
+            request_seals();
             stall::at(Place::SealRequested);
         }
         let (epoch, cuts) = self.global.close(&self.pins);
+        if seal && Flaw::AsksForSealLate.is_planted() {
+            request_seals();
+        }
         stall::at(Place::EpochClosed);
         let unsealed = |index: usize| {
             let core = self.logs[index].core();
@@ -180,6 +185,7 @@ impl Shared {
         }
         closing.cuts.clone_from(&cuts);
         // Under the lock, so that the tracker learns of epochs in their order.
+        let _closing = Flaw::CountsUnlocked.leaves(closing);
         self.tracker.closed(epoch, participants.len());
         Ok(ClosedEpoch { epoch, cuts, participants })
     }
@@ -221,6 +227,9 @@ impl Shared {
     pub(crate) fn run_end(&self, end: EndOfEpoch) {
         let EndOfEpoch { index, end, reply } = end;
         let epoch = end.epoch;
+        if Flaw::CountsUnsynced.is_planted() {
+            self.tracker.core_done(epoch);
+        }
         let result = self.logs[index].end_epoch(&end);
         stall::at(Place::CoreEnded);
         match &result {
@@ -260,13 +269,46 @@ impl Shared {
 
     /// Closes the epoch and asks for it to become durable. In inline mode it is, when this returns without an error.
     pub(crate) fn advance_epoch(self: &Arc<Self>, reason: Reason) -> Epoch {
-        let _turn = self.flushers.is_none().then(|| self.turn.lock());
+        let _turn = self.take_turn();
         self.advance_in_turn(reason)
+    }
+
+    /// Closes the epoch for a checkpoint and has every participant make its end of it durable, and seal its log at the
+    /// cut. Each result is sent to `reply`.
+    pub(crate) fn seal_epoch(self: &Arc<Self>, reply: &Sender<EndResult>) -> ClosedEpoch {
+        // Like every end without flushers: who waits for this epoch finds it durable, or why it is not.
+        let _turn = Flaw::SealsOutOfTurn.leaves(self.take_turn());
+        let closed = self.close_epoch(Reason::Checkpoint);
+        let closed = closed.unwrap_or_else(|_| unreachable!("a checkpoint closes its epoch in any case"));
+        self.end_epoch(&closed, true, Some(reply));
+        closed
+    }
+
+    /// Without flushers, waits until nobody else is at ending an epoch.
+    fn take_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        self.flushers.is_none().then(|| self.turn.lock())
+    }
+
+    /// Ends the log: the threads are joined, every core synced a last time, and whoever waits gets to know.
+    pub(crate) fn close(&self) {
+        match &self.flushers {
+            Some(flushers) => flushers.stop(),
+            None => drop(self.sync_all()),
+        }
+        for log in &self.logs {
+            log.close();
+            let closed = WriterError::Closed { core: log.core() };
+            if Flaw::ClosesSilently.is_planted() {
+                continue;
+            }
+            self.tracker.fail(closed.clone());
+            self.checkpointed.fail(closed);
+        }
     }
 
     /// Without flushers, for whoever is about to wait for `epoch`: tries on this thread to make it durable.
     fn drive_epoch(self: &Arc<Self>, epoch: Epoch) -> Result<(), WriterError> {
-        let _turn = self.turn.lock();
+        let _turn = Flaw::LooksOutOfTurn.leaves(self.turn.lock());
         if self.current_epoch() <= epoch {
             self.advance_in_turn(Reason::Awaited);
         } else {

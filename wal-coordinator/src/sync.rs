@@ -14,9 +14,7 @@ mod simulated;
 #[cfg(shuttle)]
 pub use simulated::pass_time;
 #[cfg(shuttle)]
-pub(crate) use simulated::{
-    AtomicBool, JoinHandle, Receiver, Sender, next, random_u64, scope, spawn, tick, unbounded,
-};
+pub(crate) use simulated::{JoinHandle, Receiver, Sender, next, random_u64, scope, spawn, tick, unbounded};
 
 #[cfg(not(shuttle))]
 pub(crate) use real::*;
@@ -32,14 +30,21 @@ pub(crate) enum Next<T> {
 }
 
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
+mod locks {
+    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
+    pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
+    pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+}
 
 #[cfg(any(loom, shuttle))]
-mod checked {
+mod locks {
     #[cfg(loom)]
     use loom as checker;
     #[cfg(shuttle)]
     use shuttle as checker;
+
+    pub(crate) type AtomicBool = checker::sync::atomic::AtomicBool;
+    pub(crate) type MutexGuard<'a, T> = checker::sync::MutexGuard<'a, T>;
 
     /// parking_lot's interface over the checker's mutex: no poisoning.
     #[derive(Debug, Default)]
@@ -49,13 +54,12 @@ mod checked {
         pub(crate) fn new(value: T) -> Self {
             Self(checker::sync::Mutex::new(value))
         }
-        pub(crate) fn lock(&self) -> checker::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }
 }
-#[cfg(any(loom, shuttle))]
-pub(crate) use checked::Mutex;
+pub(crate) use locks::{AtomicBool, Mutex, MutexGuard};
 
 #[cfg(not(shuttle))]
 mod real {
@@ -65,7 +69,6 @@ mod real {
 
     use super::Next;
 
-    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
     pub(crate) type JoinHandle<T> = std::thread::JoinHandle<T>;
     pub(crate) type Sender<T> = crossbeam_channel::Sender<T>;
     pub(crate) type Receiver<T> = crossbeam_channel::Receiver<T>;

@@ -14,7 +14,6 @@ use shuttle::thread::{Thread, current, park};
 
 use super::{Mutex, Next};
 
-pub(crate) type AtomicBool = shuttle::sync::atomic::AtomicBool;
 pub(crate) type JoinHandle<T> = shuttle::thread::JoinHandle<T>;
 pub(crate) use shuttle::thread::scope;
 

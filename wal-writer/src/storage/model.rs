@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Storage, StorageFile};
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, PlainMutex};
 
 /// File content by name.
 pub type ModelImage = BTreeMap<String, Vec<u8>>;
@@ -41,8 +41,8 @@ const FILES_MAX: usize = 12;
 /// The storage. Clones share one disk. Made before the threads of a model are, so that they all know its variables.
 #[derive(Clone, Default)]
 pub struct ModelStorage {
-    directory: Arc<std::sync::Mutex<Directory>>,
-    faults: Arc<std::sync::Mutex<Faults>>,
+    directory: Arc<PlainMutex<Directory>>,
+    faults: Arc<PlainMutex<Faults>>,
     counters: Arc<[Counters; FILES_MAX]>,
 }
 
@@ -69,11 +69,11 @@ struct Directory {
 }
 
 struct ModelFile {
-    faults: Arc<std::sync::Mutex<Faults>>,
+    faults: Arc<PlainMutex<Faults>>,
     counters: Arc<[Counters; FILES_MAX]>,
     /// Which of the counters are its own.
     number: usize,
-    content: std::sync::Mutex<Content>,
+    content: PlainMutex<Content>,
 }
 
 #[derive(Default)]
@@ -153,8 +153,8 @@ impl ModelStorage {
     }
 }
 
-fn locked<S, T>(state: &std::sync::Mutex<S>, use_it: impl FnOnce(&mut S) -> T) -> T {
-    use_it(&mut state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+fn locked<S, T>(state: &PlainMutex<S>, use_it: impl FnOnce(&mut S) -> T) -> T {
+    use_it(&mut state.lock())
 }
 
 fn failed() -> io::Error {
@@ -179,7 +179,7 @@ impl Storage for ModelStorage {
             let number = directory.files_made;
             directory.files_made += 1;
             let (faults, counters) = (Arc::clone(&self.faults), Arc::clone(&self.counters));
-            let file = Arc::new(ModelFile { faults, counters, number, content: std::sync::Mutex::default() });
+            let file = Arc::new(ModelFile { faults, counters, number, content: PlainMutex::default() });
             let before = directory.names.insert(name.to_owned(), Arc::clone(&file));
             assert!(before.is_none(), "{name} was made twice");
             Ok(file as _)
