@@ -3,6 +3,7 @@
 //! Promises: reports every finding of one run at once, as `path:line: what; what to do`. Each check is a
 //! function of the files' text with a test that shows it firing. The rules' tables are in `tidy/policy.rs`.
 
+mod atomics;
 mod documents;
 mod gate;
 mod lexer;
@@ -25,6 +26,7 @@ Checks the rules of this repository that the compiler cannot check, and reports 
   - crates depend only on what xtask/src/tidy/policy.rs allows them
   - wal-format has no I/O, threads, clocks or shared state
   - `unsafe` and atomic orderings stand only in their homes
+  - ARCHITECTURE.md's table of atomics has every atomic of the library crates, and no other
   - every source file opens with `//!`, has at most 500 lines outside its tests, and leaves
     nothing unfinished behind
   - every library crate has a README and describes itself
@@ -75,7 +77,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let tree = tree::read(&root).map_err(|error| {
         Failure::failed(format!("cannot read the workspace at {}: {error}", root.display()))
     })?;
-    let mut findings = [manifests::check, sources::check, documents::check, gate::check]
+    let mut findings = [manifests::check, sources::check, atomics::check, documents::check, gate::check]
         .iter()
         .flat_map(|check| check(&tree))
         .collect::<Vec<_>>();
