@@ -2,6 +2,10 @@
 //!
 //! The order is the promise: the state is durable before the manifest names it, and the manifest is durable before
 //! any segment goes. A core, the merge or the store that fails makes the checkpoint fail, never smaller.
+//!
+//! One runs at a time (`checkpointing`). What it shares with others is theirs to argue: seals and cuts with the drains
+//! (`shared.rs`), positions and pins with readers (`retention.rs`), files with the supply of segments. It waits once, for the
+//! cores' answers, of which there is one for each or a closed channel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,9 @@
 //! | `outstanding` | under its mutex | under its mutex | |
 //! | `durable` ([`Progress`]) | under the mutex of `outstanding` | anybody | the syncs of all cores that took part |
 //!
+//! Epochs are counted in their order (`shared.rs` closes and counts under one lock), and leave from the front, so `durable`
+//! never passes an epoch that some core still owes.
+//!
 //! A core reports after its sync has returned, under the mutex; the last one raises `durable`. So whoever reads an
 //! epoch from `durable` knows that every one of those syncs has returned.
 

@@ -1,4 +1,17 @@
 //! From where each core's log is still needed, and by whom.
+//!
+//! # Shared state
+//!
+//! The manifest in force and the pins of readers, under one mutex.
+//!
+//! 1. A manifest gets here after it is durable (`checkpoint.rs`): what recovery would need after a power loss is never older
+//!    than what this file says is needed.
+//! 2. A reader learns where to begin and pins it in one critical section. If that comes before a release looks, the release
+//!    sees the pin. If it comes after, the reader begins at the manifest that the release went by, or a later one:
+//!    segments below are not what it reads.
+//! 3. What is needed only moves up, so a release that acts on an older answer keeps too much, never too little.
+//!
+//! Therefore a segment that is released is needed neither by recovery nor by a reader, now or later. Nobody waits here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

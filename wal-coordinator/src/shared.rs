@@ -2,6 +2,25 @@
 //!
 //! The cores' logs, the epoch and its bookkeeping, and the way from "an epoch is closed" to "every core has made its
 //! end of it durable": on the flushers' threads, or on the caller's in inline mode.
+//!
+//! # Shared state
+//!
+//! | variable | lock | what it orders |
+//! |---|---|---|
+//! | `closing`: where each core's last closed epoch ended | its own, through request of seals, close, and counting | closes run one at a time, and the tracker counts epochs in their order |
+//! | `deferred`: ends of epochs to be tried again | its own, for a push or a look | |
+//! | nothing: `turn` | itself | without flushers, one thread at a time closes and ends epochs, a checkpoint's included |
+//! | `global`, the pins | none | `pin.rs` of wal-writer |
+//!
+//! 1. A seal is requested before the epoch closes, so whoever drains an entry of the next epoch has seen the request, and
+//!    seals first (`drain/mod.rs` of wal-writer): the log is cut where the close cut it, whoever drains first.
+//! 2. A core's end of an epoch is counted after its sync has returned (`epochs.rs`).
+//! 3. An end that fails for want of space goes to `deferred`, from where flushers take it from time to time. Without
+//!    flushers nobody does, so whoever waits takes the turn first: nobody else is at an end then, and what was closed is
+//!    durable, or in `deferred` and tried again at once, and the error is returned. So nobody waits for an end that nobody
+//!    will make.
+//!
+//! No loop here waits.
 
 use std::sync::Arc;
 

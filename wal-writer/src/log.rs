@@ -13,12 +13,39 @@
 //!
 //! | variable | written by | read by | pairs |
 //! |---|---|---|---|
-//! | `attention` | whoever poisons or closes, after the failure is stored; the drain, under its lock | writer, every append | nothing: a mirror of what stands under `failure` and `drain`, where the writer then looks |
-//! | `seal_before` | coordinator, before it closes the epoch | drain, after it read an entry of a later epoch | the close and the ring do: see [`CoreLog::request_seal`] |
-//! | `wanted` | whoever waits, before it wakes the flusher | flusher, after it was woken | the wake-up does |
+//! | `drain` | whoever holds its lock | the same | the lock |
+//! | `failure` | the first who fails, under its lock | who finds `attention` set, under its lock | the lock |
+//! | `attention`: FAILED | whoever poisons or closes, after the failure is stored, Relaxed | every call, Relaxed | nothing: a hint to look at `failure`, where the truth is |
+//! | `attention`: OVERDRAWN | set by whoever drained, taken back by the writer that was granted more; both under `drain`, Relaxed | writer, every append, Relaxed | nothing: a hint to ask for more, which is decided under `drain` |
+//! | `seal_before` | coordinator, before it closes the epoch, Relaxed | drain, at an entry of a later epoch, Relaxed | the close and the ring do: see [`CoreLog::request_seal`] |
+//! | `wanted` | whoever waits, before it wakes the flusher, Relaxed maximum | flusher, after it was woken, Relaxed | the wake-up does |
+//! | `written`, `durable` | see `progress.rs`; `durable` with the gate held, `written` with `drain` held | anybody | what they promise has happened |
 //!
-//! All three are Relaxed. That a mutex follows `attention` is enough: a writer that read the flag of a failure cannot
-//! lock `failure` before the one who stored it, or it would have read the flag before it was set.
+//! Why Relaxed is enough:
+//!
+//! 1. FAILED. Once a call of `poison` or `close` has returned, whoever knows of that reads the flag (a later read of one
+//!    variable never returns an older value than what happened before it), and then `failure`, which was stored before.
+//!    Who does not know of it may miss the flag, as if it had come earlier; who sees the flag before it knows of the
+//!    failure waits for the lock of `failure` or finds it stored.
+//! 2. OVERDRAWN. Setting and taking back are in the order of the lock, so the flag is set whenever the drain overdrew after
+//!    the last grant. A writer that misses it accepts at most what was granted: those entries then wait in the ring for
+//!    space, as they would after a failed sync (`drain/space.rs`).
+//! 3. `wanted` is a maximum that only grows: a flusher that is woken by a request reads at least that request's number.
+//!
+//! # What a sync promises
+//!
+//! 1. It holds the gate, so no other sync of this core runs: a file whose sync failed is not synced by another.
+//! 2. It drains and submits under `drain`: the ticket says which bytes of which files it will cover. Bytes that are written
+//!    afterwards, to the same file or after leaving it, are beyond the ticket's ends.
+//! 3. The files are synced, oldest first, without `drain`: others go on writing.
+//! 4. Under `drain` again, exactly what the ticket covers counts as durable, and `durable` is raised.
+//! 5. If a sync failed, nothing counts: the drain goes back to the last durable point, whose bytes are still in the ring,
+//!    and the same once more in fresh files; if that fails, the log is poisoned.
+//!
+//! Therefore, whoever reads an entry's number below `durable` knows that a sync which was submitted after the entry was
+//! written has returned, on every file that the entry and those before it need.
+//!
+//! Nobody waits here but for locks. The gate's holder waits for the device, `drain`'s for writes at most.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -13,30 +13,48 @@
 //! | `start_sequence`, then `start_epoch` | core, at its first entry of an epoch, Relaxed, then Release | closer: epoch Acquire, then sequence | the sequence belongs to the epoch |
 //! | `appended`: next sequence number | core, Release, after the marker | closer, flusher, anybody, Acquire | an entry of e+1 below `appended` implies the marker of e+1 |
 //!
+//! The closer's other reads and writes need nothing: only one close runs at a time, under the caller's lock.
+//!
 //! # Case analysis: close(e) against one append
 //!
-//! The append does: (1) store pin, (2) fence SeqCst, (3) load the global epoch, ... publish, (4) unpin.
-//! The closer does: (a) store epoch e+1, (b) fence SeqCst, (c) load pin until it is even or its `seen` is > e.
+//! The append does: (1) store pin, (2) fence SeqCst, (3) load the global epoch, fill, store the marker if the epoch is
+//! new, publish, store `appended`, (4) unpin. The closer does: (a) store epoch e+1, (b) fence SeqCst, (c) load pin until
+//! it is even or its `seen` is > e, (d) load `appended`, (e) load the marker.
 //!
-//! 1. Fence (2) comes before fence (b) in the SeqCst order. Then (c) sees the store (1) or something later. If it sees
-//!    this append's pin with `seen` <= e, it waits until the unpin (4), whose Release makes the append's stores
-//!    visible. If `seen` > e, the append's load (3) also returns > e: a core never reads an older epoch than before.
-//! 2. Fence (b) comes before fence (2). Then (3) sees the store (a): the append belongs to epoch > e.
+//! 1. Fence (b) comes before fence (2) in the order of all SeqCst fences. Then (3) sees the store (a): the append
+//!    belongs to an epoch > e.
+//! 2. Fence (2) comes before fence (b). Then (c) sees the store (1) or a later one of that core.
+//!    1. It sees this append's pin, with `seen` <= e: it waits until it sees the unpin (4) or a later store. The unpin's
+//!       Release makes the append's stores visible.
+//!    2. It sees this append's pin, with `seen` > e. The core appended in an epoch > e before, so (3) returns one too:
+//!       a core never reads an older epoch than before.
+//!    3. It sees an unpin, this append's or a later one's: that one's Release makes this append's stores visible, too.
+//!    4. It sees a later append's pin with `seen` > e: that store is Relaxed and by itself says nothing about the appends
+//!       before. But `seen` > e means that an append of an epoch > e came between, and its fence (2) stands between
+//!       every append of epoch <= e and this store. A fence before a store that (c) acquires makes everything before
+//!       the fence visible.
+//!    5. It sees a later append's pin with `seen` <= e: as 2.1, for that append.
 //!
-//! 3. (c) sees the pin (1) of an append with `seen` > e: that store is Relaxed and by itself says nothing about the
-//!    appends before it. But fence (2) of the append before, which was the first of epoch e+1 or a later one, stands
-//!    between every append of epoch e and this store, and a fence before a store that (c) acquires makes everything
-//!    before the fence visible: all entries of epoch <= e.
+//! Therefore, when the closer is past (c), every append that wrote an entry of epoch <= e is over and visible, and every
+//! append still to publish belongs to an epoch > e.
 //!
-//! Therefore, when `close` returns, every append that wrote an entry of epoch <= e has unpinned and is visible, and
-//! every append still to publish belongs to an epoch > e.
+//! **The cut.** The closer is past (c), so whatever (d) returns is above every entry of epoch <= e.
 //!
-//! **The cut.** The closer then loads `appended` (Acquire), and after it `start_epoch` (Acquire). If the marker says
-//! e+1, its sequence is the cut. If not, no entry of e+1 is below the loaded `appended` (its marker, stored before,
-//! would be visible), so that value is the cut. Only one close runs at a time, so the marker cannot be beyond e+1.
+//! 1. (e) returns an epoch > e: it is e+1, since the next close has not begun, and the sequence stored before it (Release,
+//!    Acquire) is the first of that epoch, so the cut.
+//! 2. (e) returns an epoch <= e: no entry of e+1 is below what (d) returned, or its marker, stored before `appended`
+//!    (Release, Acquire), would be visible. So what (d) returned is the cut.
 //!
-//! Why the wait ends: an append pinned at `seen` <= e ends by itself (no lock, no syscall, no wait inside); the next
-//! append of that core reads e+1 at (3), and the one after that pins with `seen` = e+1.
+//! Therefore every entry of epoch <= e stands below the cut and is published, and every other entry stands at or above it,
+//! whenever it is published.
+//!
+//! **Why the wait (c) ends**: an append pinned at `seen` <= e ends by itself (no lock, no syscall, no wait inside); the
+//! next append of that core reads e+1 at (3), and the one after that pins with `seen` = e+1. After 64 looks it gives
+//! way, in case the append's thread waits for this CPU. A core that is idle, blocked for room or gone is not pinned, and
+//! one whose append panicked was unpinned by that.
+//!
+//! **Cause and effect.** A core that was told of something of epoch e+1 (by a message that orders memory) has the store (a)
+//! before its own append, so (3) returns at least e+1.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -7,7 +7,9 @@
 //! | variable | written by | read by | pairs |
 //! |---|---|---|---|
 //! | `value` | the one who made progress, Release | anybody, Acquire | what the number promises has happened |
-//! | `waiters` (list, failure) | under its mutex | under its mutex | |
+//! | `waiters` (list, failure) | under its mutex | under its mutex | the mutex |
+//!
+//! `value` is stored under the mutex too, so that it only ever grows; the mutex is left before wakers are called.
 //!
 //! # Why no wake-up is lost, and none is early
 //!
@@ -17,8 +19,12 @@
 //! 1. The waiter's section comes first: progress finds the registration and wakes it.
 //! 2. Progress' section comes first: the mutex orders its store of the value before the waiter's check, which sees it.
 //!
-//! So a waiter either sees the progress or is woken by it. It is ready only when it has read a value that reaches its
+//! The same holds for a failure, which is stored and told to everybody in one section. So a waiter either sees the progress
+//! or is woken by it. It is ready only when it has read a value that reaches its
 //! target, and the value is stored only after what it promises has happened: a wake-up by itself proves nothing.
+//!
+//! A thread that waits is parked, so it gives way; it ends when the number reaches its target or the log fails. Who drives
+//! the number is asked once before: without flushers the waiting thread has done the work itself by then.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,6 +18,8 @@
 //! | `bytes[head..tail]` | nobody | consumer | |
 //! | `bytes[tail..head + capacity]` | producer | nobody | |
 //!
+//! Nobody waits here: a writer without room drains, or waits for locks that the drain holds (`writer.rs`).
+//!
 //! # Why the `unsafe` is sound
 //!
 //! The buffer is an array of `UnsafeCell<u8>` that lives as long as the `Arc<Ring>` held by both halves, and every

@@ -5,6 +5,24 @@
 //! on a background thread; where nobody called it in time, [`SegmentSupply::take`] makes a file at once that is
 //! allocated but mostly not filled: correct, only its first syncs are slower.
 //!
+//! # Shared state
+//!
+//! | variable | written and read by | lock |
+//! |---|---|---|
+//! | a core's `next`, `spare`, `preparing` | its drain (`take`, `ensure`), a background thread (`prepare`) | the core's own, held by the drain also while it makes a file, by `prepare` only before and after |
+//! | `cores` | everybody, to find a core's lock | its own, held for the look-up only |
+//! | `free` | who recycles and who makes a segment | its own, held for one push or pop |
+//!
+//! 1. A number is drawn under the core's lock, and never twice: no two files of a core have one name.
+//! 2. A spare is put and taken under the core's lock: it is given out once. A free name is popped once, so a recycled file
+//!    becomes the segment of one core.
+//! 3. `prepare` works without the lock, so `take` may overtake it. It sees that under the lock: if there is a spare by
+//!    then, its own file is removed; if a number was drawn since, it takes a fresh one and renames its file. Numbers of
+//!    segments in use ascend in the order of their use, as readers require.
+//!
+//! Therefore a file is some core's spare or segment, or free, or gone, and only one of these at a time. That it is not read
+//! any more when it comes back is the business of who calls [`SegmentSupply::recycle`].
+//!
 //! Not for deciding what may be recycled: the caller of [`SegmentSupply::recycle`] has a durable manifest that says so.
 
 use std::collections::BTreeMap;

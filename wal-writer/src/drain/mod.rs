@@ -3,6 +3,19 @@
 //! Decides nothing about when: [`crate::log::CoreLog`] calls it under its lock. Promises that what it wrote is
 //! exactly what was appended, in order, one epoch a frame, batches whole; that it can start again from the last
 //! durable point after a failed sync; and that a ring byte is given back only when the retention policy allows.
+//!
+//! # Shared state
+//!
+//! The [`Drain`] itself is one thread's at a time: whoever holds the log's lock `drain`. Through it that thread touches
+//!
+//! * the ring: reads what is published (Acquire of its tail), gives bytes back (Release of its head): `ring.rs`;
+//! * `seal_before`, Relaxed: read after a record of epoch e was seen. Who wrote that record had read e from the global
+//!   epoch, and the request for a seal below e had been stored before e was (`pin.rs`). So the request is seen, through
+//!   the epoch's Release and Acquire and the tail's;
+//! * its core's spare segment, under the supply's lock of this core: `supply.rs`;
+//! * files: written here, and synced by the holder of the gate without this lock (`ticket.rs` says what counts then).
+//!
+//! No loop here waits: each round of `write_published` consumes a record of what was published when it began.
 
 mod record;
 mod space;
