@@ -30,8 +30,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "durable-set-to-written",
         file: "wal-writer/src/drain/ticket.rs",
-        old: "self.durable = ticket.covered;",
-        new: "self.durable = self.written;",
+        old: "{ self.written } else { ticket.covered };",
+        new: "{ self.written } else { self.written };",
         test: Test::In(
             "wal-writer",
             "durability",
@@ -82,8 +82,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "seal-request-ignored",
         file: "wal-writer/src/drain/mod.rs",
-        old: "if epoch >= seal_before {",
-        new: "if false && epoch >= seal_before {",
+        old: "if epoch >= seal_before && !Flaw::IgnoresSealRequest.is_planted() {",
+        new: "if false && epoch >= seal_before && !Flaw::IgnoresSealRequest.is_planted() {",
         test: Test::In(
             "wal-writer",
             "epochs",
