@@ -65,6 +65,12 @@ impl Decision {
         Ok(Arc::new(Self { epoch: durable_epoch, owed: Mutex::new(owed) }))
     }
 
+    /// A new log: nothing was decided.
+    #[cfg(all(test, loom))]
+    pub(crate) fn nothing() -> Arc<Self> {
+        Arc::new(Self { epoch: Epoch(0), owed: Mutex::default() })
+    }
+
     /// Has no core accept an entry before everything is recorded.
     pub(crate) fn guard(self: &Arc<Self>, supply: &SegmentSupply) {
         if !self.owed.lock().is_empty() {

@@ -38,7 +38,9 @@ fn end_of(shared: &Shared, closed: &ClosedEpoch, index: usize) -> EndOfEpoch {
 /// A log of two cores with an entry each.
 fn two_cores() -> Rig {
     let mut rig = rig(2);
-    rig.writers.iter_mut().for_each(|writer| drop(put(writer)));
+    for writer in &mut rig.writers {
+        put(writer);
+    }
     rig
 }
 

@@ -12,6 +12,7 @@ use wal_writer::{
     StartAt, Storage, TimeSource,
 };
 
+use crate::decision::Decision;
 use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts};
 
@@ -86,6 +87,7 @@ pub(super) fn rig(cores: u16) -> Rig {
         source: Arc::new(Live(storage.clone())),
         supply,
         opened_at: vec![SegmentNumber(0); logs.len()],
+        decision: Decision::nothing(),
         active: logs.len(),
         logs,
         global,
