@@ -59,14 +59,6 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "an epoch is acknowledged that one core could not write",
     },
     Bug {
-        name: "missing-barrier-counted-as-done",
-        file: "wal-coordinator/src/shared.rs",
-        old: "Ok(Some(sealed)) if !sealed.has_barrier => {",
-        new: "Ok(Some(sealed)) if false && !sealed.has_barrier => {",
-        test: Test::In("wal-coordinator", "oracle", "random_lives_of_a_log_come_back_as_the_model_says"),
-        harm: "an epoch counts as durable, but no consistent cut will find it",
-    },
-    Bug {
         name: "empty-epochs-closed-without-a-trace",
         file: "wal-coordinator/src/shared.rs",
         old: "if reason == Reason::Asked && !has_entries {\n            return Err(Epoch(self.current_epoch().0.saturating_sub(1)));\n        }",
