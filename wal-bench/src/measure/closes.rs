@@ -4,18 +4,17 @@
 //! 20 us of its thread's time. With more cores than CPUs the closer shares these with all of them: what it then
 //! waits for is its own turn, and that of a thread which lost its CPU in the middle of an append.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wal_coordinator::{CoreWalWriter, Epoch, LogHandle, PerCoreWalConfig, PerCoreWalManager};
-use wal_reader::MemorySource;
+use wal_coordinator::{CoreWalWriter, Epoch, LogHandle, PerCoreWalManager};
 use wal_writer::{EpochPin, GlobalEpoch};
 
-use super::nowhere::Nowhere;
 use super::samples::Samples;
-use super::{Failure, Plan, Row, VALUE_BYTES, figures, key};
+use super::{Failure, Plan, Row, VALUE_BYTES, figures, key, nowhere};
 
 const CORES: [usize; 4] = [1, 4, 16, 64];
 /// Work of a busy core between two entries.
@@ -75,17 +74,16 @@ fn idle(plan: &Plan, cores: usize) -> Samples {
     samples
 }
 
-fn open(cores: usize) -> Result<PerCoreWalManager, Failure> {
-    let mut config = PerCoreWalConfig::new("nowhere".as_ref(), cores);
-    config.storage = Arc::new(Nowhere);
-    config.source = Arc::new(MemorySource::new());
+fn open(directory: &Path, cores: usize) -> Result<PerCoreWalManager, Failure> {
+    let mut config = nowhere::config(directory, cores);
     config.log.ring_bytes = 256 * 1024;
     config.log.segment_bytes = 1024 * 1024;
     Ok(PerCoreWalManager::new(config)?)
 }
 
 fn one_wrote(plan: &Plan, cores: usize) -> Result<Samples, Failure> {
-    let mut manager = open(cores)?;
+    let directory = plan.temporary()?;
+    let mut manager = open(directory.path(), cores)?;
     let mut writer = manager.take_writer(cores - 1)?;
     let log = manager.handle();
     let mut samples = Samples::default();
@@ -98,14 +96,20 @@ fn one_wrote(plan: &Plan, cores: usize) -> Result<Samples, Failure> {
 }
 
 fn timed(log: &LogHandle, samples: &mut Samples) -> Epoch {
+    let current = log.epoch();
     let started = Instant::now();
     let epoch = log.advance_epoch();
-    samples.push(started.elapsed().as_secs_f64() * 1e6);
+    let time = started.elapsed();
+    // Otherwise nobody had written, and nothing was closed.
+    if epoch >= current {
+        samples.push(time.as_secs_f64() * 1e6);
+    }
     epoch
 }
 
 fn busy(plan: &Plan, cores: usize) -> Result<Samples, Failure> {
-    let mut manager = open(cores)?;
+    let directory = plan.temporary()?;
+    let mut manager = open(directory.path(), cores)?;
     let writers: Vec<_> = (0..cores).map(|core| manager.take_writer(core)).collect::<Result<_, _>>()?;
     let log = manager.handle();
     let stop = AtomicBool::new(false);
@@ -150,7 +154,8 @@ fn work(writer: &mut CoreWalWriter, pause: Duration, stop: &AtomicBool) -> Resul
 
 /// Appends of one core while another thread closes epochs with this pause between two; and how many it closed.
 fn append_beside(plan: &Plan, pause: Option<Duration>) -> Result<(Samples, u64), Failure> {
-    let mut manager = open(1)?;
+    let directory = plan.temporary()?;
+    let mut manager = open(directory.path(), 1)?;
     let mut writer = manager.take_writer(0)?;
     let log = manager.handle();
     let stop = AtomicBool::new(false);
@@ -163,8 +168,8 @@ fn append_beside(plan: &Plan, pause: Option<Duration>) -> Result<(Samples, u64),
             match pause {
                 None => thread::sleep(Duration::from_millis(1)),
                 Some(pause) => {
-                    log.advance_epoch();
-                    closes += 1;
+                    let current = log.epoch();
+                    closes += u64::from(log.advance_epoch() >= current);
                     thread::sleep(pause);
                 }
             }

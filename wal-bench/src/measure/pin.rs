@@ -8,12 +8,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
 
-use wal_coordinator::{Clock, CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, TimeSource};
-use wal_reader::MemorySource;
+use wal_coordinator::{Clock, CoreWalWriter, PerCoreWalManager, TimeSource};
 
-use super::nowhere::Nowhere;
 use super::samples::{Samples, ns_each};
-use super::{Failure, KEY_BYTES, Plan, Row, VALUE_BYTES, figures};
+use super::{Failure, KEY_BYTES, Plan, Row, VALUE_BYTES, figures, nowhere};
 
 const BURST: u64 = 10_000;
 const RING_BYTES: usize = 4 << 20;
@@ -47,7 +45,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
     for (name, clock) in
         [("its clock", Clock::system()), ("a clock that costs nothing", Clock::injected(Arc::new(Still)))]
     {
-        let samples = log_bursts(clock, rounds)?;
+        let samples = log_bursts(plan, clock, rounds)?;
         rows.push(both(&format!("append to the log, {name}"), samples));
     }
     let mirrors = [
@@ -88,10 +86,9 @@ impl TimeSource for Still {
     }
 }
 
-fn log_bursts(clock: Clock, rounds: u64) -> Result<Samples, Failure> {
-    let mut config = PerCoreWalConfig::new("nowhere".as_ref(), 1).inline();
-    config.storage = Arc::new(Nowhere);
-    config.source = Arc::new(MemorySource::new());
+fn log_bursts(plan: &Plan, clock: Clock, rounds: u64) -> Result<Samples, Failure> {
+    let directory = plan.temporary()?;
+    let mut config = nowhere::config(directory.path(), 1).inline();
     config.clock = clock;
     let mut manager = PerCoreWalManager::new(config)?;
     let mut writer = manager.take_writer(0)?;
