@@ -50,3 +50,21 @@ fn what_was_synced_comes_back_with_and_without_a_checkpoint() {
         check(&path, &expected);
     }
 }
+
+#[test]
+fn a_manager_that_is_dropped_makes_durable_what_was_appended_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let mut config = PerCoreWalConfig::new(&path, 2);
+    // Nobody looks at the logs before.
+    config.memory_time_max = std::time::Duration::from_secs(3600);
+    let mut manager = PerCoreWalManager::new(config).unwrap();
+    let mut expected = State::new();
+    for core in 0..2 {
+        let key = vec![b'0' + core];
+        manager.writer(usize::from(core)).append_put(&key, b"value").unwrap();
+        expected.insert(key, b"value".to_vec());
+    }
+    drop(manager);
+    check(&path, &expected);
+}

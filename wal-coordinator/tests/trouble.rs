@@ -12,6 +12,7 @@ use wal_coordinator::store::{Changes, CheckpointCut, CheckpointStore, RunStore, 
 use wal_coordinator::*;
 use wal_format::{FileName, FormatError, Manifest};
 use wal_reader::{Directory, ReadError};
+use wal_recovery::PerCoreRecoveryManager;
 
 /// Opening fails. What is on disk stays as it is.
 #[track_caller]
@@ -378,6 +379,42 @@ fn an_epoch_that_cannot_be_ended_for_want_of_space_becomes_durable_when_there_is
         let (seen, _) = recover(&path);
         assert_eq!(seen.state.len() as u64, u64::from(accepted) + 2);
     }
+}
+
+#[test]
+fn an_epoch_that_a_checkpoint_ended_without_room_for_its_barrier_is_durable_by_that_checkpoint_alone() {
+    let (_directory, path) = place();
+    let watched = Watched::new(&path);
+    let mut manager = PerCoreWalManager::new(watched.under(config(&path, 1))).unwrap();
+    manager.writer(0).append_put(b"key", b"value").unwrap();
+    manager.writer(0).sync().unwrap();
+    watched.fill_up();
+    let accepted = u64::from(append_until_full(manager.writer(0), 0).0);
+    manager.sync_all().unwrap();
+    // Some room is kept for barriers. They use it up, until there is none for another; a seal has room of its own.
+    let used = |manager: &PerCoreWalManager| manager.stats().cores[0].bytes;
+    let room = config(&path, 1).log.segment_bytes - 4096 - 128;
+    loop {
+        let before = used(&manager);
+        let epoch = manager.writer(0).epoch();
+        manager.handle().epoch_durable(epoch).wait().unwrap();
+        let barrier = used(&manager) - before;
+        if used(&manager) + barrier > room {
+            break;
+        }
+    }
+    let inner = RunStore::new(Arc::new(DirectoryStorage::new(&path)), Arc::new(Directory::new(&path)));
+    let failing = Box::new(Failing { inner, at: Some("before") });
+    let mut checkpoints = CheckpointCoordinator::with_store(&manager, failing);
+    let error = checkpoints.create_checkpoint().unwrap_err();
+    assert!(matches!(error, PerCoreWalError::Checkpoint { .. }), "{error}");
+    let ended = Epoch(manager.writer(0).epoch().0 - 1);
+    assert!(manager.durable_epoch() < ended, "no barrier tells of epoch {ended}, and no checkpoint does");
+    watched.heal();
+    manager.handle().epoch_durable(ended).wait().unwrap();
+    drop((checkpoints, manager));
+    let recovered = PerCoreRecoveryManager::new(&path).scope(Scope::ConsistentCut).recover_state().unwrap();
+    assert_eq!(recovered.state.len() as u64, accepted + 1);
 }
 
 #[test]
