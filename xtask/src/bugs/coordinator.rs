@@ -12,6 +12,30 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "a power loss takes both the log and the checkpoint",
     },
     Bug {
+        name: "missing-barrier-counted-as-done",
+        file: "wal-coordinator/src/shared.rs",
+        old: "Ok(Some(sealed)) if !sealed.has_barrier =>",
+        new: "Ok(Some(sealed)) if !sealed.has_barrier && epoch.0 == u64::MAX =>",
+        test: Test::In(
+            "wal-coordinator",
+            "trouble",
+            "an_epoch_that_a_checkpoint_ended_without_room_for_its_barrier_is_durable_by_that_checkpoint_alone",
+        ),
+        harm: "an epoch is acknowledged that no consistent cut could tell of",
+    },
+    Bug {
+        name: "flusher-ends-without-a-last-sync",
+        file: "wal-coordinator/src/flusher.rs",
+        old: "            // Whoever waits gets to see the failure, or that the log is closed.\n            let _ = log.sync();\n",
+        new: "            let _ = log;\n",
+        test: Test::In(
+            "wal-coordinator",
+            "end_to_end",
+            "a_manager_that_is_dropped_makes_durable_what_was_appended_before",
+        ),
+        harm: "what was appended last is lost when the log is closed",
+    },
+    Bug {
         name: "incomplete-checkpoint-published",
         file: "wal-coordinator/src/checkpoint.rs",
         old: "if changes.entries() != expected {",
