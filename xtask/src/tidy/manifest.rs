@@ -37,6 +37,8 @@ pub(super) struct Dependency<'a> {
     /// Whether it is given by its path alone, without a version of its own or of the workspace. Cargo
     /// leaves such a dev-dependency out of the package.
     pub(super) path_only: bool,
+    /// Whether it is built only with a feature that asks for it.
+    pub(super) optional: bool,
 }
 
 /// The entries of a manifest, in order.
@@ -97,7 +99,8 @@ fn dependency<'a>(entry: &Entry<'a>) -> Option<Dependency<'a>> {
         Some(_) => !versioned(entry.key),
         None => entry.value.contains("path") && !versioned(entry.value) && !versioned(entry.key),
     };
-    Some(Dependency { line: entry.line, name, when, path_only })
+    let optional = own_section.is_none() && entry.value.replace(' ', "").contains("optional=true");
+    Some(Dependency { line: entry.line, name, when, path_only, optional })
 }
 
 /// Splits `'cfg(loom)'.dependencies` behind the quoted or plain target.
@@ -160,6 +163,17 @@ mod tests {
             ("[dev-dependencies]\na = \"1\"\n", false),
         ] {
             assert!(dependencies(text).iter().all(|found| found.path_only == path_only), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_optional_dependency_is_told_apart() {
+        for (text, optional) in [
+            ("[dependencies]\na = { workspace = true, optional = true }\n", true),
+            ("[dependencies]\na = { workspace = true, optional = false }\n", false),
+            ("[dependencies]\na.workspace = true\n", false),
+        ] {
+            assert!(dependencies(text).iter().all(|found| found.optional == optional), "{text}");
         }
     }
 

@@ -71,7 +71,8 @@ fn library_dependencies(path: &str, text: &str, rule: &CrateRule) -> Vec<Finding
 /// and crates whose tests use each other could then not be published one after the other.
 fn allowed(dependency: &Dependency<'_>, rule: &CrateRule) -> bool {
     let name = &dependency.name;
-    let normal = rule.workspace.contains(name) || rule.registry.contains(name);
+    let by_feature = dependency.optional && rule.by_feature.iter().any(|(_, names)| names.contains(name));
+    let normal = rule.workspace.contains(name) || rule.registry.contains(name) || by_feature;
     match dependency.when {
         When::Normal => normal,
         When::UnderChecker => normal || rule.under_checker.contains(name),
@@ -159,6 +160,8 @@ mod tests {
         check_added("wal-writer", "[dependencies]\nloom = \"0.7\"", Some(&denied("loom")));
         check_added("wal-writer", "[build-dependencies]\nquanta = \"1\"", Some("in its build script"));
         check_added("wal-recovery", "[dev-dependencies]\nwal-writer.workspace = true", Some("by version"));
+        check_added("wal-recovery", "[dependencies]\nclap.workspace = true", Some(&denied("clap")));
+        check_added("wal-reader", "[dependencies]\nclap = { optional = true }", Some(&denied("clap")));
         check_added("xtask", "[dev-dependencies]\ntempfile = \"3\"", Some("of a crate that has none"));
     }
 
@@ -169,6 +172,7 @@ mod tests {
         check_added("wal-writer", "[target.'cfg(shuttle)'.dependencies]\nshuttle.workspace = true", None);
         check_added("wal-recovery", "[dev-dependencies]\nwal-coordinator = { path = \"../x\" }", None);
         check_added("wal-recovery", "[dev-dependencies]\ntempfile.workspace = true", None);
+        check_added("wal-recovery", "[dependencies]\nclap = { workspace = true, optional = true }", None);
     }
 
     #[test]

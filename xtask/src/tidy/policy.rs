@@ -12,6 +12,8 @@ pub(super) struct CrateRule {
     pub(super) registry: &'static [&'static str],
     /// Crates of the registry that exist only in a build with `--cfg loom` or `--cfg shuttle`.
     pub(super) under_checker: &'static [&'static str],
+    /// Crates of the registry that a feature brings, so that nobody else builds them: they must be optional.
+    pub(super) by_feature: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// The library crates, each after those that it may use.
@@ -21,30 +23,36 @@ pub(super) const LIBRARIES: [CrateRule; 5] = [
         workspace: &[],
         registry: &["crc32fast", "thiserror"],
         under_checker: &[],
+        by_feature: &[],
     },
     CrateRule {
         name: "wal-writer",
         workspace: &["wal-format"],
         registry: &["parking_lot", "quanta", "rustix", "thiserror"],
         under_checker: &["loom", "shuttle"],
+        by_feature: &[],
     },
     CrateRule {
         name: "wal-reader",
         workspace: &["wal-format"],
         registry: &["rustix", "thiserror"],
         under_checker: &[],
+        by_feature: &[],
     },
     CrateRule {
         name: "wal-recovery",
         workspace: &["wal-format", "wal-reader"],
         registry: &["thiserror"],
         under_checker: &[],
+        // The command `wal`: its arguments, and the reports that it reads back.
+        by_feature: &[("cli", &["clap", "serde_json"])],
     },
     CrateRule {
         name: "wal-coordinator",
         workspace: &["wal-format", "wal-writer", "wal-reader", "wal-recovery"],
         registry: &["crossbeam-channel", "parking_lot", "rustix", "thiserror"],
         under_checker: &["loom", "shuttle"],
+        by_feature: &[],
     },
 ];
 
