@@ -4,7 +4,7 @@
 //! of `FORMAT.md#verdicts` that follows from the proofs. Proofs of other cores come in as a parameter.
 
 use wal_format::{
-    Barrier, CoreId, Epoch, FrameHeader, FrameKind, LogId, Row, SegmentNumber, Sequence, Verdict,
+    Barrier, CoreId, Epoch, Finding, FrameHeader, FrameKind, LogId, Row, SegmentNumber, Sequence, Verdict,
 };
 
 use crate::chain::Chain;
@@ -66,7 +66,9 @@ pub struct Gap {
     pub from: LogPosition,
     /// Where reading went on; for the last gap of a log, how far proofs say that it reached.
     pub to: Option<LogPosition>,
-    /// What stood at `from`.
+    /// What stood at `from`: the column of `FORMAT.md#verdicts`.
+    pub finding: Finding,
+    /// The same, with the detail for messages.
     pub reason: String,
 }
 

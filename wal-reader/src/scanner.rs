@@ -298,7 +298,8 @@ impl<'a> Scanner<'a> {
         let sequence = hit.header.first_sequence;
         let to = LogPosition { segment: piece.segment, offset: hit.offset, sequence };
         if let Some((from, reason)) = self.stopped.take() {
-            self.found.gaps.push(Gap { from, to: Some(to), reason: reason.to_string() });
+            let finding = reason.finding();
+            self.found.gaps.push(Gap { from, to: Some(to), finding, reason: reason.to_string() });
         }
         self.found.order.sequence = sequence;
         self.reading = true;

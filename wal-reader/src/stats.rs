@@ -1,5 +1,6 @@
 //! Figures of one segment, counted while it is read.
 
+use wal_format::checksum::extend;
 use wal_format::{Epoch, FrameHeader, SegmentNumber, Sequence};
 
 /// What one segment holds, as far as it belongs to the log.
@@ -23,6 +24,8 @@ pub struct SegmentStats {
     pub timestamps: Option<(u64, u64)>,
     /// The segment ends with a seal.
     pub sealed: bool,
+    /// CRC of the payload checksums of all frames, in order: tells content from other content of the same shape.
+    pub digest: u32,
 }
 
 impl SegmentStats {
@@ -31,6 +34,7 @@ impl SegmentStats {
         self.entries += u64::from(header.entry_count);
         self.bytes_used += header.frame_bytes() as u64;
         self.sealed |= sealed;
+        self.digest = extend(self.digest, &header.payload_crc.to_le_bytes());
         if header.entry_count == 0 {
             return;
         }
