@@ -8,13 +8,14 @@
 //! *Plan* is pure: it gives each log its row of `FORMAT.md#verdicts`, finds the last epoch that is whole on every core,
 //! and says where each log goes on. *Replay* hands the checkpoint's state and the entries above it to the engine.
 //!
-//! **Guarantees.** Nothing is ever written: recovery may be interrupted anywhere and repeated, with the same result.
+//! **Guarantees.** Nothing of the log is ever written: recovery may be interrupted anywhere and repeated, with the same result.
 //! What was acknowledged as durable comes back, or recovery refuses and says what, where and on what evidence.
 //!
 //! **Not promised.** The last writes of a core that no later evidence attests may be lost by a medium that loses them
 //! after it acknowledged their sync, without anybody noticing; barriers bound this to the epochs since the last one.
 //!
-//! [`recover_per_core`] is the short way; [`PerCoreRecoveryManager`] has all choices.
+//! [`recover_per_core`] is the short way; [`PerCoreRecoveryManager`] has all choices; [`salvage`] writes what is intact of
+//! a damaged log into a new one. The command `wal` (feature `cli`, `docs/wal.md`) does this and more from a shell.
 #![forbid(unsafe_code)]
 
 mod error;
@@ -34,6 +35,12 @@ mod json;
 mod report;
 
 mod manager;
+
+pub mod salvage;
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 pub use error::{BoxError, RecoveryError};
 pub use manager::{PerCoreRecoveryManager, recover_per_core};

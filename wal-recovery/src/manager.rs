@@ -103,6 +103,15 @@ impl PerCoreRecoveryManager {
         self.plan_to(Depth::Whole)
     }
 
+    /// Scans and decides as [`Self::plan`], and returns what was decided also where a strict plan refuses: the endings
+    /// of all cores with their verdicts, and a manifest that cannot be read among the report's problems.
+    ///
+    /// # Errors
+    /// As of [`Self::plan`], without those for logs that lost something.
+    pub fn diagnose(&self) -> Result<Plan, RecoveryError> {
+        self.examine(Mode::Salvage, Depth::Whole)
+    }
+
     fn plan_to(&self, depth: Depth) -> Result<Plan, RecoveryError> {
         for _ in 0..ATTEMPTS {
             let plan = self.plan_once(depth)?;
@@ -127,12 +136,20 @@ impl PerCoreRecoveryManager {
     }
 
     fn plan_once(&self, depth: Depth) -> Result<Plan, RecoveryError> {
-        let source = &*self.source;
+        let plan = self.examine(self.mode, depth)?;
+        if self.mode == Mode::Strict {
+            check(&*self.source, &plan)?;
+        }
+        Ok(plan)
+    }
+
+    /// `accepts`: what to do about a manifest that cannot be read.
+    fn examine(&self, accepts: Mode, depth: Depth) -> Result<Plan, RecoveryError> {
         let inventory = self.inventory()?;
         let Some(log_id) = self.log_id(&inventory)? else {
             return Ok(decide(Findings::nothing(inventory), self.scope, self.mode));
         };
-        let (manifest, problem) = self.manifest(log_id)?;
+        let (manifest, problem) = self.manifest(log_id, accepts)?;
         let checkpoint = manifest.as_ref().map(|manifest| manifest.epoch);
         if let (Scope::UpToEpoch(asked), Some(checkpoint)) = (self.scope, checkpoint)
             && asked < checkpoint
@@ -144,9 +161,6 @@ impl PerCoreRecoveryManager {
         let (scans, witnesses) = self.add_named_cores(log_id, scans, manifest.as_ref(), how)?;
         let findings = Findings { log_id: Some(log_id), inventory, manifest, scans, witnesses };
         let mut plan = decide(findings, self.scope, self.mode);
-        if self.mode == Mode::Strict {
-            check(source, &plan)?;
-        }
         plan.report.problems.extend(problem);
         Ok(plan)
     }
@@ -231,8 +245,12 @@ impl PerCoreRecoveryManager {
         if has_files { Err(ReadError::NotALog { path: self.source.path("") }.into()) } else { Ok(None) }
     }
 
-    /// The manifest; in salvage, what is wrong with it if it cannot be read.
-    fn manifest(&self, log_id: LogId) -> Result<(Option<Manifest>, Option<String>), RecoveryError> {
+    /// The manifest; if `accepts` is salvage, what is wrong with it if it cannot be read.
+    fn manifest(
+        &self,
+        log_id: LogId,
+        accepts: Mode,
+    ) -> Result<(Option<Manifest>, Option<String>), RecoveryError> {
         match read_manifest(&*self.source, log_id) {
             Ok(manifest) => Ok((manifest, None)),
             Err(ReadError::Format { path, source: source @ FormatError::Version { .. } }) => {
@@ -240,7 +258,7 @@ impl PerCoreRecoveryManager {
             }
             Err(ReadError::Format { path, source }) => {
                 let error = RecoveryError::CheckpointCorrupt { path, source };
-                if self.mode == Mode::Salvage { Ok((None, Some(error.to_string()))) } else { Err(error) }
+                if accepts == Mode::Salvage { Ok((None, Some(error.to_string()))) } else { Err(error) }
             }
             Err(error) => Err(error.into()),
         }

@@ -1,9 +1,13 @@
 //! From what was found to what is replayed and where each log goes on. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use wal_format::{CoreId, Epoch, LogId, Manifest, SegmentNumber, Sequence};
-use wal_reader::{CoreScan, Ending, Gap, Inventory, LogPosition, Order, Span, Witnesses};
+use wal_reader::{
+    CoreScan, Ending, Gap, Inventory, LogPosition, MergedReader, Order, PerCoreWalReader, Source, Span,
+    Witnesses,
+};
 
 use crate::options::{Mode, Scope};
 use crate::report::RecoveryReport;
@@ -122,7 +126,8 @@ fn plan_core(scan: CoreScan, witnesses: &Witnesses, limit: Option<Option<Epoch>>
     let ending = scan.ending(witnesses.proof(scan.core, &scan.bounds));
     let mut gaps = scan.gaps.clone();
     if ending.verdict().is_error() {
-        gaps.push(Gap { from: scan.end, to: None, reason: ending.reason.to_string() });
+        let finding = ending.reason.finding();
+        gaps.push(Gap { from: scan.end, to: None, finding, reason: ending.reason.to_string() });
     }
     let dropped = scan.epoch_starts.iter().find(|start| {
         start.has_entries && witnesses.is_dropped(scan.core, start.epoch, start.position.sequence)
@@ -177,6 +182,22 @@ impl Plan {
     #[must_use]
     pub fn checkpoint_epoch(&self) -> Option<Epoch> {
         self.manifest.as_ref().map(|manifest| manifest.epoch)
+    }
+
+    /// The entries of one core up to where the plan ends its log. What the checkpoint holds is passed over as far as its
+    /// position tells; compare epochs with [`Self::checkpoint_epoch`] for the rest.
+    #[must_use]
+    pub fn reader(&self, source: &Arc<dyn Source>, core: CoreId) -> PerCoreWalReader {
+        let planned = self.cores.iter().find(|planned| planned.scan.core == core);
+        let spans = planned.map(|planned| planned.spans.clone()).unwrap_or_default();
+        let log_id = self.resume.log_id.unwrap_or(LogId([0; 16]));
+        PerCoreWalReader::spans(Arc::clone(source), log_id, core, spans, self.first_sequence(core))
+    }
+
+    /// The same of all cores, in the global order.
+    #[must_use]
+    pub fn merged(&self, source: &Arc<dyn Source>) -> MergedReader {
+        MergedReader::new(self.cores.iter().map(|core| self.reader(source, core.scan.core)).collect())
     }
 
     /// First sequence number of a core that the checkpoint does not hold.

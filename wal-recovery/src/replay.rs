@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use wal_format::{CoreId, EntryRef, Epoch, LogId, OperationRef, OrderKey};
-use wal_reader::{CheckpointReader, MergedReader, PerCoreWalReader, ReadError, RunReader, Source};
+use wal_format::{CoreId, EntryRef, Epoch, OperationRef, OrderKey};
+use wal_reader::{CheckpointReader, ReadError, RunReader, Source};
 
 use crate::error::{BoxError, RecoveryError};
 use crate::options::Mode;
@@ -117,8 +117,7 @@ pub(crate) fn replay(
     let mut meter = Meter::new(listener, plan.bytes_to_read());
     let (mut commits, problems) = replay_checkpoint(source, &plan, &mut meter, engine)?;
     let state_keys = meter.entries();
-    let readers = plan.cores.iter().map(|core| reader(source, &plan, core.scan.core)).collect();
-    let mut merged = MergedReader::new(readers);
+    let mut merged = plan.merged(source);
     let checkpoint = plan.checkpoint_epoch();
     while merged.advance()? {
         let entry = merged.entry();
@@ -180,7 +179,7 @@ fn replay_core(
     counted: &mpsc::Sender<(u64, u64)>,
 ) -> Result<Commits, RecoveryError> {
     const COUNT_EVERY: u64 = 1 << 16;
-    let mut reader = reader(source, plan, core);
+    let mut reader = plan.reader(source, core);
     let checkpoint = plan.checkpoint_epoch();
     let mut commits = Commits::default();
     let (mut entries, mut bytes) = (0, 0);
@@ -202,16 +201,14 @@ fn replay_core(
     Ok(commits)
 }
 
-fn reader(source: &Arc<dyn Source>, plan: &Plan, core: CoreId) -> PerCoreWalReader {
-    let spans = plan.cores.iter().find(|planned| planned.scan.core == core).map(|core| core.spans.clone());
-    let log_id = plan.resume.log_id.unwrap_or(LogId([0; 16]));
-    PerCoreWalReader::spans(
-        Arc::clone(source),
-        log_id,
-        core,
-        spans.unwrap_or_default(),
-        plan.first_sequence(core),
-    )
+/// The checkpoint's state alone; in salvage, what was wrong with it.
+pub(crate) fn replay_state(
+    source: &Arc<dyn Source>,
+    plan: &Plan,
+    engine: &mut (impl Replay + ?Sized),
+) -> Result<Vec<String>, RecoveryError> {
+    let mut meter = Meter::new(None, 0);
+    replay_checkpoint(source, plan, &mut meter, engine).map(|(_, problems)| problems)
 }
 
 /// Hands the checkpoint's state over; what it says of sources and watermarks, and in salvage what was wrong with it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wal_format::{CoreId, Epoch, Row, SegmentNumber, Verdict};
+use wal_format::{CoreId, Epoch, LogId, Row, SegmentNumber, Verdict};
 use wal_reader::{Discarded, Evidence, Gap, Inventory, LogPosition, SegmentStats};
 
 use crate::json::Json;
@@ -12,6 +12,8 @@ use crate::plan::{CorePlan, Plan};
 /// The report of one recovery. Everything in it can be checked again against the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
+    /// The log; `None` if there is none.
+    pub log_id: Option<LogId>,
     /// What was asked for.
     pub scope: Scope,
     /// What damage was accepted.
@@ -94,6 +96,7 @@ impl RecoveryReport {
         let named =
             |run: &u64| manifest.is_some_and(|manifest| manifest.runs.iter().any(|meta| meta.run == *run));
         Self {
+            log_id: plan.resume.log_id,
             scope: plan.scope,
             mode: plan.mode,
             checkpoint: manifest.map(|manifest| CheckpointReport {
@@ -127,29 +130,32 @@ impl RecoveryReport {
     /// The report as one JSON object. Numbers are exact up to 64 bits; positions are objects.
     #[must_use]
     pub fn to_json(&self) -> String {
-        Json::document(|json| {
-            json.string("scope", self.scope);
-            json.string("mode", self.mode);
-            match &self.checkpoint {
-                Some(checkpoint) => json.object("checkpoint", |json| {
-                    json.number("epoch", checkpoint.epoch);
-                    json.number("runs", checkpoint.runs);
-                    json.number("bytes", checkpoint.bytes);
-                    json.bool("external", checkpoint.external);
-                }),
-                None => json.optional_number("checkpoint", None::<u64>),
-            }
-            json.optional_number("consistent_epoch", self.consistent_epoch);
-            json.optional_number("cut", self.cut);
-            json.objects("cores", &self.cores, |json, core| core.write(json));
-            json.strings("unknown_files", &self.unknown_files);
-            json.strings("temporary_files", &self.temporary_files);
-            json.numbers("unnamed_runs", &self.unnamed_runs);
-            json.strings("problems", &self.problems);
-            json.number("checkpoint_keys", self.checkpoint_keys);
-            json.number("entries_replayed", self.entries_replayed);
-            json.number("bytes_read", self.bytes_read);
-        })
+        Json::document(|json| self.write(json))
+    }
+
+    pub(crate) fn write(&self, json: &mut Json) {
+        json.optional_string("log_id", self.log_id);
+        json.string("scope", self.scope);
+        json.string("mode", self.mode);
+        match &self.checkpoint {
+            Some(checkpoint) => json.object("checkpoint", |json| {
+                json.number("epoch", checkpoint.epoch);
+                json.number("runs", checkpoint.runs);
+                json.number("bytes", checkpoint.bytes);
+                json.bool("external", checkpoint.external);
+            }),
+            None => json.optional_number("checkpoint", None::<u64>),
+        }
+        json.optional_number("consistent_epoch", self.consistent_epoch);
+        json.optional_number("cut", self.cut);
+        json.objects("cores", &self.cores, |json, core| core.write(json));
+        json.strings("unknown_files", &self.unknown_files);
+        json.strings("temporary_files", &self.temporary_files);
+        json.numbers("unnamed_runs", &self.unnamed_runs);
+        json.strings("problems", &self.problems);
+        json.number("checkpoint_keys", self.checkpoint_keys);
+        json.number("entries_replayed", self.entries_replayed);
+        json.number("bytes_read", self.bytes_read);
     }
 }
 
@@ -206,7 +212,7 @@ impl CoreReport {
     }
 }
 
-fn write_position(json: &mut Json, name: &str, position: &LogPosition) {
+pub(crate) fn write_position(json: &mut Json, name: &str, position: &LogPosition) {
     json.object(name, |json| {
         json.number("segment", position.segment);
         json.number("offset", position.offset);
@@ -214,7 +220,7 @@ fn write_position(json: &mut Json, name: &str, position: &LogPosition) {
     });
 }
 
-fn write_segment(json: &mut Json, segment: &SegmentStats) {
+pub(crate) fn write_segment(json: &mut Json, segment: &SegmentStats) {
     json.number("segment", segment.segment);
     json.number("entries", segment.entries);
     json.number("frames", segment.frames);
@@ -227,6 +233,7 @@ fn write_segment(json: &mut Json, segment: &SegmentStats) {
     json.optional_number("first_timestamp_ns", segment.timestamps.map(|(first, _)| first));
     json.optional_number("last_timestamp_ns", segment.timestamps.map(|(_, last)| last));
     json.bool("sealed", segment.sealed);
+    json.number("digest", segment.digest);
 }
 
 impl fmt::Display for RecoveryReport {

@@ -1,0 +1,125 @@
+//! Why a subcommand could not say what it was asked for, and the exit code of each reason.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wal_reader::ReadError;
+
+use crate::error::RecoveryError;
+
+/// Something of the log is damaged, missing or different.
+pub(super) const DAMAGED: u8 = 1;
+/// The arguments make no sense, or name something that this program cannot read by design.
+pub(super) const USAGE: u8 = 2;
+/// The operating system refused.
+pub(super) const IO: u8 = 3;
+
+/// Why a subcommand stopped.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The arguments make no sense together, or for this directory.
+    Usage(String),
+    /// Reading the log failed: damaged, of another kind, or refused by the system, as the error says.
+    Log(RecoveryError),
+    /// Reading or writing a file beside the log failed.
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+    /// An engine released what was being read: nothing is known of it.
+    Moving(String),
+    /// A copy does not read back as it was written.
+    Copy(String),
+    /// Writing to standard output failed.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(super) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { operation, path: path.to_owned(), source }
+    }
+
+    /// What this means if an engine runs: damage that one look finds while files are released is none.
+    pub(super) fn while_running(self) -> Self {
+        match self {
+            Self::Log(RecoveryError::Read(error)) if is_of_released(&error) => {
+                Self::Moving("the log".to_owned())
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Log(error) => code_of(error),
+            Self::File { .. } | Self::Moving(_) | Self::Copy(_) | Self::Output(_) => IO,
+        }
+    }
+}
+
+fn code_of(error: &RecoveryError) -> u8 {
+    match error {
+        RecoveryError::NotFound { .. }
+        | RecoveryError::BeforeCheckpoint { .. }
+        | RecoveryError::ExternalState { .. } => USAGE,
+        RecoveryError::CheckpointMissing { .. } | RecoveryError::CheckpointCorrupt { .. } => DAMAGED,
+        RecoveryError::Read(error) => match error {
+            ReadError::Io { .. } | ReadError::OutOfMemory { .. } => IO,
+            ReadError::Format { source, .. } if is_newer(source) => USAGE,
+            _ => DAMAGED,
+        },
+        RecoveryError::Replay(_) | RecoveryError::OutOfMemory { .. } | RecoveryError::Overtaken { .. } => IO,
+    }
+}
+
+/// What reading a file meets that is removed or used again meanwhile.
+fn is_of_released(error: &ReadError) -> bool {
+    match error {
+        ReadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        ReadError::Corrupt(_)
+        | ReadError::Missing(_)
+        | ReadError::Misplaced { .. }
+        | ReadError::RunMissing { .. }
+        | ReadError::RunCorrupt { .. } => true,
+        _ => false,
+    }
+}
+
+/// Intact, but of a format that this program does not know.
+fn is_newer(error: &wal_format::FormatError) -> bool {
+    matches!(error, wal_format::FormatError::Version { .. } | wal_format::FormatError::Flags { .. })
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Copy(message) => f.write_str(message),
+            Self::Log(error) => error.fmt(f),
+            Self::Moving(what) => write!(
+                f,
+                "{what} was checkpointed and released by the running engine while it was read: try again"
+            ),
+            Self::File { operation, path, source } => {
+                write!(f, "cannot {operation} {}: {source}", path.display())
+            }
+            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
+        }
+    }
+}
+
+impl From<RecoveryError> for Failure {
+    fn from(error: RecoveryError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Log(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}

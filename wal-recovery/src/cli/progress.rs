@@ -1,0 +1,126 @@
+//! How far a long look has come: a line on standard error with rate and remaining time, if that is a terminal and
+//! the look takes longer than a second.
+//!
+//! Whoever reads a file tells it ([`super::look`]); it needs no thread of its own.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the clock of a progress line; a mutex because cores are scanned in parallel"
+)]
+
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::text::{bytes, duration};
+
+/// Nothing is shown before.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+const DRAWN_EVERY: Duration = Duration::from_millis(100);
+
+pub(super) struct Progress {
+    terminal: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    what: &'static str,
+    done: u64,
+    total: u64,
+    begun: Instant,
+    drawn: Option<Instant>,
+    /// A line stands on the terminal and must be cleared before anything else is written there.
+    visible: bool,
+}
+
+impl Progress {
+    pub(super) fn new(terminal: bool) -> Self {
+        let begun = Instant::now();
+        let state = State { what: "", done: 0, total: 0, begun, drawn: None, visible: false };
+        Self { terminal, state: Mutex::new(state) }
+    }
+
+    /// Something begins that reads about `total` bytes.
+    pub(super) fn begin(&self, what: &'static str, total: u64) {
+        self.clear();
+        let mut state = self.state();
+        (state.what, state.done, state.total) = (what, 0, total);
+        (state.begun, state.drawn) = (Instant::now(), None);
+    }
+
+    /// So many bytes more were read.
+    pub(super) fn add(&self, count: u64) {
+        let mut state = self.state();
+        state.done += count;
+        if !self.terminal {
+            return;
+        }
+        let now = Instant::now();
+        let elapsed = now - state.begun;
+        let due = state.drawn.is_none_or(|drawn| now - drawn >= DRAWN_EVERY);
+        if elapsed < SHOWN_AFTER || !due {
+            return;
+        }
+        (state.drawn, state.visible) = (Some(now), true);
+        let text = line(state.what, state.done, state.total, elapsed);
+        // Beside the point if it fails.
+        let _ = write!(std::io::stderr(), "\r\u{1b}[2K{text}");
+    }
+
+    /// Bytes read and time taken since the last [`Self::begin`].
+    pub(super) fn so_far(&self) -> (u64, Duration) {
+        let state = self.state();
+        (state.done, state.begun.elapsed())
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&self) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.visible) {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What the line says.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "for people"
+)]
+fn line(what: &str, done: u64, total: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    let speed = bytes(rate as u64);
+    // A file can grow while it is read.
+    if done >= total || rate < 1.0 {
+        return format!("{what}: {}, {speed}/s", bytes(done));
+    }
+    let left = Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9));
+    let percent = done as f64 * 100.0 / total as f64;
+    format!("{what}: {percent:.0}% of {}, {speed}/s, {} left", bytes(total), duration(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_far_how_fast_and_how_long_still() {
+        let of = |done, total, seconds| line("reading", done, total, Duration::from_secs(seconds));
+        assert_eq!(of(1 << 30, 4 << 30, 4), "reading: 25% of 4.0 GiB, 256.0 MiB/s, 12 s left");
+        assert_eq!(of(1 << 30, 1 << 20, 4), "reading: 1.0 GiB, 256.0 MiB/s");
+        assert_eq!(of(0, 1 << 20, 4), "reading: 0 B, 0 B/s");
+        assert_eq!(of(1 << 20, 1 << 40, 1), "reading: 0% of 1.0 TiB, 1.0 MiB/s, 12 days left");
+    }
+}
