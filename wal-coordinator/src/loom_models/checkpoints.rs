@@ -21,7 +21,7 @@ impl CheckpointStore for Accepting {
     }
 }
 
-fn coordinator(rig: &Rig) -> CheckpointCoordinator {
+pub(super) fn coordinator(rig: &Rig) -> CheckpointCoordinator {
     CheckpointCoordinator::of(Arc::clone(&rig.shared), Box::new(Accepting))
 }
 

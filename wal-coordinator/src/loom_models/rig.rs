@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use wal_format::{CoreId, Epoch, LogId, SegmentNumber, Sequence};
 use wal_reader::{MemorySource, PerCoreWalReader, Source, SourceFile};
@@ -18,11 +19,20 @@ use crate::shared::{Shared, SharedParts};
 
 const LOG_ID: LogId = LogId([7; 16]);
 
-/// Runs `model` under every schedule. Whole logs take more steps than loom allows by default.
+/// Runs `model` under every schedule. Whole logs take more steps than loom allows by default. Says, with
+/// `--nocapture`, how many there were.
 pub(super) fn check(model: fn()) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 50_000;
-    builder.check(model);
+    let schedules = Arc::new(AtomicUsize::new(0));
+    builder.check({
+        let schedules = Arc::clone(&schedules);
+        move || {
+            schedules.fetch_add(1, Relaxed);
+            model();
+        }
+    });
+    println!("{} schedules", schedules.load(Relaxed));
 }
 
 /// A log whose next entry of each core is number 0, of epoch 1.

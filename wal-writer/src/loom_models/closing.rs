@@ -79,7 +79,7 @@ pub(super) fn while_awaited() {
     });
     let flushing = thread::spawn({
         let log = Arc::clone(&log);
-        move || drop(is_done(log.sync()))
+        move || is_done(log.sync())
     });
     log.close();
     awaiting.join().unwrap();
@@ -115,7 +115,7 @@ pub(super) fn while_ending_an_epoch() {
             }
         }
     });
-    let appending = thread::spawn(move || drop(is_done(put(&mut rig.writer))));
+    let appending = thread::spawn(move || is_done(put(&mut rig.writer)));
     log.close();
     ending.join().unwrap();
     appending.join().unwrap();

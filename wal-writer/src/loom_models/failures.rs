@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use loom::future::block_on;
 use loom::thread;
 
-use super::rig::{CORE, Rig, check, key, put, rig};
+use super::rig::{Bell, CORE, Rig, check, key, put, rig, rig_with};
 use crate::{Retention, WriterError};
 
 /// A log with one entry that is durable and one that is not.
@@ -78,6 +79,20 @@ pub(super) fn poison() {
     assert_eq!(rig.log.durable().0, 1);
 }
 
+/// The same for a task that awaits, and does nothing for it.
+pub(super) fn poison_awaited() {
+    let mut rig = rig_with(Retention::UntilDurable, Some(Arc::new(Bell::default()) as _));
+    put(&mut rig.writer).unwrap();
+    rig.writer.sync().unwrap();
+    rig.supply.prepare(CORE).unwrap();
+    put(&mut rig.writer).unwrap();
+    rig.storage.fail_syncs(2);
+    let receipt = rig.writer.durable();
+    let awaiting = thread::spawn(move || assert_poisoned(block_on(receipt)));
+    assert_poisoned(rig.writer.sync().map(drop));
+    awaiting.join().unwrap();
+}
+
 /// With bytes that leave the ring when they are written there is nothing to continue with.
 pub(super) fn poison_without_continuation() {
     let mut rig = with_two_entries(Retention::UntilWritten);
@@ -118,6 +133,11 @@ fn a_failed_write_is_made_up_for_by_the_next_sync() {
 #[test]
 fn a_poisoned_log_tells_everybody_and_keeps_what_was_durable() {
     check(poison);
+}
+
+#[test]
+fn a_poisoned_log_tells_whoever_awaits() {
+    check(poison_awaited);
 }
 
 #[test]

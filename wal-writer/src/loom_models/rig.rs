@@ -4,6 +4,7 @@
 //! segment, the first entries) done before there is one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::Notify;
 use wal_format::{Barrier, CoreId, Epoch, LogId, PerCoreWalEntry, Sequence, WalOperation};
@@ -20,11 +21,20 @@ const LOG_ID: LogId = LogId([7; 16]);
 /// A value that goes beside the ring; two of them do not fit one segment.
 const LARGE_BYTES: usize = 4000;
 
-/// Runs `model` under every schedule. A whole log takes more steps than loom allows by default.
+/// Runs `model` under every schedule. A whole log takes more steps than loom allows by default. Says, with
+/// `--nocapture`, how many there were.
 pub(super) fn check(model: fn()) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    builder.check(model);
+    let schedules = Arc::new(AtomicUsize::new(0));
+    builder.check({
+        let schedules = Arc::clone(&schedules);
+        move || {
+            schedules.fetch_add(1, Relaxed);
+            model();
+        }
+    });
+    println!("{} schedules", schedules.load(Relaxed));
 }
 
 /// A log whose first entry will be number 0 of epoch 1.
