@@ -27,6 +27,7 @@ mod log;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod options;
+mod parts;
 mod pin;
 mod position;
 mod progress;
@@ -44,8 +45,9 @@ pub use batch::WriteBatch;
 pub use clock::hostile::HostileClock;
 pub use clock::{Clock, HybridClock, TimeSource};
 pub use error::WriterError;
-pub use log::{CoreLog, Flusher, LogParts, LogStats};
+pub use log::CoreLog;
 pub use options::{LogOptions, OnSyncFailure, RING_BYTES_MIN, Retention, SEGMENT_BYTES_MIN};
+pub use parts::{Flusher, LogParts, LogStats};
 pub use pin::{EpochPin, GlobalEpoch};
 pub use position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
 pub use progress::{Driver, Progress, Receipt};

@@ -50,41 +50,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use wal_format::{CoreId, Epoch, LogId, Sequence};
+use wal_format::{CoreId, Epoch, Sequence};
 
 use crate::drain::{Drain, DrainError, Large};
 use crate::error::WriterError;
 use crate::flaw::Flaw;
 use crate::options::{LogOptions, OnSyncFailure, Retention};
+use crate::parts::{Flusher, LogParts, LogStats};
 use crate::pin::EpochPin;
-use crate::position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
+use crate::position::{EpochEnd, SealedAt, SegmentPosition};
 use crate::progress::{Driver, Progress, Receipt};
 use crate::ring::Consumer;
 use crate::stall::{self, Place};
 use crate::storage::uninterrupted;
 use crate::supply::SegmentSupply;
 use crate::sync::{AtomicU64, Mutex};
-
-/// Counters of a core's log. A snapshot: each number is exact, together they may be a moment apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Entries appended since the log was opened.
-    pub entries: u64,
-    /// Frames written.
-    pub frames: u64,
-    /// Bytes of frames, headers included.
-    pub bytes: u64,
-    /// Syncs that succeeded.
-    pub syncs: u64,
-    /// Syncs or writes that failed and were continued on a fresh segment.
-    pub continuations: u64,
-}
-
-/// Wakes whoever drains this log in the background.
-pub trait Flusher: Send + Sync {
-    /// The log of `core` has work: somebody waits for a sync, or the ring fills up.
-    fn wake(&self, core: CoreId);
-}
 
 /// One core's log. Shared, `Sync`.
 pub struct CoreLog {
@@ -111,22 +91,6 @@ const OVERDRAWN: u64 = 2;
 
 /// The lock of a sync: held while the device works.
 type Gate<'a> = crate::sync::MutexGuard<'a, ()>;
-
-/// What a log is made of.
-pub struct LogParts {
-    /// The log that this core belongs to.
-    pub log_id: LogId,
-    /// The core.
-    pub core: CoreId,
-    /// Settings.
-    pub options: LogOptions,
-    /// Where it goes on.
-    pub start: StartAt,
-    /// Where its segments come from.
-    pub supply: Arc<SegmentSupply>,
-    /// Who drains it in the background; `None` for inline mode, where only calls to `sync` and full rings drain.
-    pub flusher: Option<Arc<dyn Flusher>>,
-}
 
 impl CoreLog {
     pub(crate) fn new(parts: LogParts, consumer: Consumer) -> Arc<Self> {
