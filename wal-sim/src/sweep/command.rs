@@ -21,7 +21,7 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
         "{:>3} {:<20} {:>9} {:>9} {:>8} {:>8} {:>9}",
         "row", "sweep", "cases", "recovered", "further", "seconds", "cases/s"
     );
-    let (begin, mut total) = (Instant::now(), 0);
+    let (begin, mut total, mut failed) = (Instant::now(), 0, false);
     for row in rows {
         let begin = Instant::now();
         match run(row, &budget) {
@@ -31,12 +31,12 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
             }
             Err(what) => {
                 println!("{:>3} {:<20} FAILED\n{what}", row.number, row.name);
-                return ExitCode::FAILURE;
+                failed = true;
             }
         }
     }
     println!("    {:<20} {total:>9} {:>27.1}", "all", begin.elapsed().as_secs_f64());
-    ExitCode::SUCCESS
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn print_row(row: &Row, tally: &Tally, seconds: f64) {

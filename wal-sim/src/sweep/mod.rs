@@ -7,7 +7,9 @@ mod life;
 mod model;
 
 mod check;
+mod layout;
 
+mod damage;
 mod interrupted;
 mod io_errors;
 mod names;

@@ -79,6 +79,21 @@ impl Model {
         self.cores.iter().map(end).collect()
     }
 
+    /// Whether this entry was appended.
+    pub(crate) fn knows(&self, entry: &EntryRef<'_>) -> bool {
+        let known = self.get(entry.core_id, entry.sequence).map(|known| &known.entry);
+        known.is_some_and(|known| {
+            (known.epoch, known.timestamp_ns) == (entry.epoch, entry.timestamp_ns)
+                && known.operation.as_ref() == entry.operation
+        })
+    }
+
+    /// Whether this value was put under this key.
+    pub(crate) fn knows_value(&self, key: &[u8], value: &[u8]) -> bool {
+        let known = written_by(value).and_then(|(core, sequence)| self.get(core, sequence));
+        known.is_some_and(|known| known.entry.operation.as_ref() == OperationRef::Put { key, value })
+    }
+
     fn get(&self, core: CoreId, sequence: Sequence) -> Option<&Entry> {
         self.cores.get(core.index())?.get(index(sequence.0)).map(|entry| &**entry)
     }

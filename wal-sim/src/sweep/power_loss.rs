@@ -62,6 +62,8 @@ struct PowerLoss {
     references: Vec<Reference>,
     /// Draws where not all images are tried.
     draws: u64,
+    /// Every n-th snapshot only, for a small budget.
+    step: usize,
     seed: u64,
 }
 
@@ -77,8 +79,9 @@ pub(crate) fn prepare(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
         }
     }
     let images = budget.images / 100 * SHARE_PERCENT;
+    let step = (counted / images.max(1)).max(1) as usize;
     let draws = images.saturating_sub(counted) / u64::max(uncounted, 1);
-    Ok(Box::new(PowerLoss { references, draws: draws.max(4), seed: budget.seed }))
+    Ok(Box::new(PowerLoss { references, draws: draws.max(4), step, seed: budget.seed }))
 }
 
 impl Sweep for PowerLoss {
@@ -87,6 +90,9 @@ impl Sweep for PowerLoss {
     }
 
     fn run(&self, unit: usize, tally: &Tally) -> Result<(), String> {
+        if !unit.is_multiple_of(self.step) {
+            return Ok(());
+        }
         let Some((reference, snapshot)) = at_unit(&self.references, unit) else { return Ok(()) };
         let mut random = Random::new(self.seed ^ (unit as u64) << 20);
         for size in [Unit::Sector, Unit::Page] {

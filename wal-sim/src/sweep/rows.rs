@@ -1,7 +1,7 @@
 //! The table of all rows: names, shares of the budget, and where each is.
 
 use super::run::{Budget, Sweep};
-use super::{interrupted, io_errors, names, power_loss, short_calls};
+use super::{damage, interrupted, io_errors, names, power_loss, short_calls};
 
 /// One row of the fault table, as a sweep.
 pub struct Row {
@@ -28,6 +28,19 @@ pub const ROWS: &[Row] = &[
         summary: "changes of names dropped, alone and in pairs",
         prepare: names::prepare,
     },
+    Row {
+        name: "lost-writes",
+        number: 4,
+        summary: "every sector holds what it held before, each alone",
+        prepare: damage::prepare_lost_writes,
+    },
+    Row {
+        name: "misdirected",
+        number: 5,
+        summary: "sectors and segments stand in each other's place",
+        prepare: damage::prepare_misdirected,
+    },
+    Row { name: "bit-rot", number: 6, summary: "every bit is flipped", prepare: damage::prepare_bit_rot },
     Row {
         name: "io-errors",
         number: 7,

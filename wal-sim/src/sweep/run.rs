@@ -25,7 +25,7 @@ impl Budget {
     /// What the gate spends.
     pub const GATE: Self = Self { images: 1_000_000, seed: 1, unit: None };
     /// What a plain `cargo test` spends.
-    pub const TEST: Self = Self { images: 20_000, seed: 1, unit: None };
+    pub const TEST: Self = Self { images: 4_000, seed: 1, unit: None };
 }
 
 /// A row, ready to run: the same budget gives the same units.
