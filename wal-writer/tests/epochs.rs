@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{Random, SMALL, rig, segments};
 use wal_reader::{LogPosition, PerCoreWalReader};
-use wal_writer::format::{Barrier, Epoch, FileName, FrameKind, SegmentNumber, Sequence};
+use wal_writer::format::{Barrier, Epoch, FileName, FrameHeader, FrameKind, SegmentNumber, Sequence};
 use wal_writer::storage::recording::{Fault, OperationKind};
 use wal_writer::{EpochEnd, SealedAt, WriterError};
 
@@ -77,6 +77,39 @@ fn a_requested_seal_cuts_between_the_epochs_whoever_drains_first() {
         let again =
             rig.log.end_epoch(&EpochEnd { epoch: closed, barrier: None, seal: true }).unwrap().unwrap();
         assert_eq!(again.end, sealed.end, "asked again, the answer is the same");
+    }
+}
+
+#[test]
+fn the_barrier_of_a_later_epoch_never_stands_before_a_seal() {
+    for (earlier, entries) in [(0, 0), (0, 3), (3, 0), (3, 3)] {
+        let mut rig = rig(SMALL);
+        let barrier = |cut| Some(Barrier { durable_epoch: Epoch(0), cuts: vec![(common::CORE, cut)] });
+        rig.puts(earlier, 100);
+        let (closed, cut) = rig.close_epoch();
+        rig.log.end_epoch(&EpochEnd { epoch: closed, barrier: barrier(cut), seal: false }).unwrap();
+        rig.puts(entries, 100);
+        rig.log.request_seal(Epoch(3));
+        let (sealed_epoch, cut) = rig.close_epoch();
+        // Somebody waits for the next epoch, which is empty, and its end is written first.
+        let (later, _) = rig.close_epoch();
+        rig.log.end_epoch(&EpochEnd { epoch: later, barrier: barrier(cut), seal: false }).unwrap();
+        let end = EpochEnd { epoch: sealed_epoch, barrier: barrier(cut), seal: true };
+        let sealed = rig.log.end_epoch(&end).unwrap().unwrap();
+        // A checkpoint makes everything before the seal superfluous. The barrier is the later epoch's only trace.
+        let sealed = sealed.end.map(|end| (end.segment, end.offset));
+        let barriers = segments(&rig.storage.current()).into_iter().flat_map(|segment| {
+            let number = segment.header.segment;
+            let is_later = |frame: &FrameHeader| frame.kind == FrameKind::Barrier && frame.epoch == later;
+            let found = segment.frames.into_iter().filter(move |(_, frame)| is_later(frame));
+            found.map(move |(offset, _)| (number, offset)).collect::<Vec<_>>()
+        });
+        let barriers: Vec<_> = barriers.collect();
+        assert_eq!(barriers.len(), 1, "{earlier} entries, then {entries}");
+        assert!(
+            sealed.is_none_or(|end| barriers[0] >= end),
+            "{earlier}, {entries}: {barriers:?}, {sealed:?}"
+        );
     }
 }
 

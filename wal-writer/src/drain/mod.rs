@@ -206,8 +206,15 @@ impl Drain {
         result
     }
 
-    /// Adds the barrier of `epoch`, after whatever is written. Without space for it, nothing changes.
+    /// Adds the barrier of `epoch`, after whatever is written. Without space for it, nothing is lost, try again.
+    ///
+    /// It never stands before the seal of an earlier epoch, also if that one's end comes later: a checkpoint makes
+    /// everything before its seal superfluous, and the barrier may be all that is ever written of its epoch.
     pub(crate) fn barrier(&mut self, epoch: Epoch, barrier: &Barrier) -> Result<(), DrainError> {
+        let seal_before = Epoch(self.seal_before.load(Relaxed));
+        if epoch >= seal_before {
+            self.seal(seal_before)?;
+        }
         let payload = barrier.encode();
         let frame_bytes = frame_bytes(payload.len());
         let has_room = self.segment.as_ref().is_some_and(|segment| segment.room() >= frame_bytes);
