@@ -46,7 +46,9 @@ impl Decision {
             })
         };
         let mut owed = Vec::new();
-        for (log, begun) in begin(inherited(resume, logs, |_, has_discards| has_discards)) {
+        let cut_short = inherited(resume, logs, |_, has_discards| has_discards);
+        let is_witnessed = !cut_short.is_empty();
+        for (log, begun) in begin(cut_short) {
             match begun {
                 Err(WriterError::NoSpace { .. }) => owed.push(log),
                 begun => begun?,
@@ -54,7 +56,12 @@ impl Decision {
         }
         let goes_on = |core: CoreId, has_discards: bool| !has_discards && core.index() < active;
         // What is left of the space is needed for what is owed.
-        let others = if owed.is_empty() { inherited(resume, logs, goes_on) } else { Vec::new() };
+        let mut others = if owed.is_empty() { inherited(resume, logs, goes_on) } else { Vec::new() };
+        if others.is_empty() && !is_witnessed && durable_epoch > Epoch(0) {
+            // Nothing but cores that no longer append, or epochs of which no entry is left: somebody has to say that
+            // they are over, or they would be called durable and be no cut after the next crash.
+            others.extend(logs.first().cloned());
+        }
         for (_, begun) in begin(others) {
             match begun {
                 // Nothing was cut off here: the first entries will bring the header with them.

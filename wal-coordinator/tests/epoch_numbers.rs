@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use wal_coordinator::{Epoch, PerCoreWalConfig, PerCoreWalManager};
+use wal_coordinator::{Epoch, PerCoreWalConfig, PerCoreWalManager, Scope};
+use wal_recovery::PerCoreRecoveryManager;
 
 /// What a crash leaves, as far as the page cache goes.
 fn crash_copy(from: &Path, to: &Path) {
@@ -68,4 +69,31 @@ fn an_empty_epoch_that_somebody_waits_for_leaves_a_trace() {
             last
         });
     }
+}
+
+#[test]
+fn what_opening_calls_durable_is_a_consistent_cut_whatever_cores_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let with = |cores: usize, path: &Path| {
+        let mut config = inline(path);
+        config.cores = cores;
+        PerCoreWalManager::new(config).unwrap()
+    };
+    // The only core with entries, the last ones of an epoch that was not closed, does not append in the second life.
+    let mut manager = with(3, &path("first"));
+    for _ in 0..2 {
+        manager.writer(2).append_put(b"key", b"value").unwrap();
+        manager.writer(2).sync().unwrap();
+        manager.advance_epoch();
+    }
+    manager.writer(2).append_put(b"key", b"last").unwrap();
+    manager.writer(2).sync().unwrap();
+    crash_copy(&path("first"), &path("second"));
+    let reopened = with(2, &path("second"));
+    let durable = reopened.durable_epoch();
+    crash_copy(&path("second"), &path("third"));
+    let recovery = PerCoreRecoveryManager::new(path("third")).scope(Scope::ConsistentCut);
+    let plan = recovery.plan().unwrap();
+    assert!(plan.cut >= Some(durable), "{durable} was durable, the cut is {:?}", plan.cut);
 }
