@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wal_format::{CoreId, Epoch, Sequence};
+use wal_format::{CoreId, Epoch, Manifest, Sequence};
 
 use crate::evidence::{Evidence, Reach, Witness};
 use crate::scan::FoundBarrier;
@@ -11,7 +11,9 @@ use crate::scan::FoundBarrier;
 ///
 /// A barrier outlives what it speaks of: if a core lost its tail before the epoch was durable, recovery cut that core
 /// short, and later barriers say so. Cuts never step back while the log lives, so where a later epoch has a lower cut,
-/// the earlier one is of a life that recovery has ended, and the lower one counts.
+/// the earlier one is of a life that recovery has ended, and the lower one counts. A checkpoint's positions are the cuts
+/// of its epoch, and overrule in the same way: what an opening decided may have been released with the segment that said
+/// so.
 #[derive(Clone, Debug, Default)]
 pub struct Witnesses {
     /// Per epoch and core: the cut, and whose log says so.
@@ -23,9 +25,13 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    /// Collects barriers, and the epoch of the checkpoint's manifest if there is one.
+    /// Collects barriers, and what the checkpoint's manifest says, if there is one.
     #[must_use]
-    pub fn new<'a>(barriers: impl IntoIterator<Item = &'a FoundBarrier>, checkpoint: Option<Epoch>) -> Self {
+    pub fn new<'a>(
+        barriers: impl IntoIterator<Item = &'a FoundBarrier>,
+        manifest: Option<&Manifest>,
+    ) -> Self {
+        let checkpoint = manifest.map(|manifest| manifest.epoch);
         let mut witnesses = Self { durable: checkpoint, ..Self::default() };
         for found in barriers {
             witnesses.durable = witnesses.durable.max(Some(found.barrier.durable_epoch));
@@ -39,6 +45,9 @@ impl Witnesses {
             }
         }
         witnesses.settle();
+        if let Some(manifest) = manifest {
+            witnesses.lower_to(manifest);
+        }
         witnesses
     }
 
@@ -102,6 +111,15 @@ impl Witnesses {
             }
         }
     }
+
+    /// Lowers the cuts of every epoch that the checkpoint contains to where it found the cores.
+    fn lower_to(&mut self, manifest: &Manifest) {
+        for cuts in self.cuts.range_mut(..=manifest.epoch).map(|(_, cuts)| cuts) {
+            for (core, (cut, _)) in cuts {
+                *cut = manifest.core(*core).map_or(*cut, |position| position.sequence.min(*cut));
+            }
+        }
+    }
 }
 
 fn lower(cuts: &mut BTreeMap<CoreId, (Sequence, CoreId)>, core: CoreId, cut: (Sequence, CoreId)) {
@@ -120,7 +138,7 @@ fn bounded(cut: Sequence, epoch: Epoch, bounds: &[(Sequence, Epoch)]) -> Sequenc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wal_format::Barrier;
+    use wal_format::{Barrier, CorePosition, SegmentNumber};
 
     fn barrier(core: u16, epoch: u64, durable_epoch: u64, cuts: &[(u16, u64)]) -> FoundBarrier {
         let cuts = cuts.iter().map(|(core, cut)| (CoreId(*core), Sequence(*cut))).collect();
@@ -154,6 +172,38 @@ mod tests {
         let opening = barrier(0, 6, 5, &[(0, 5), (1, 70)]);
         let later = barrier(0, 7, 6, &[(0, 5), (1, 75)]);
         check(&[lost, opening, later], &[], 1, Some(70));
+    }
+
+    #[test]
+    fn the_checkpoint_overrules_an_earlier_life_whose_end_was_released() {
+        let residue = [barrier(2, 1, 0, &[(0, 0), (2, 1)]), barrier(0, 3, 2, &[(0, 9), (2, 4)])];
+        let position = |core| CorePosition {
+            core: CoreId(core),
+            segment: SegmentNumber(0),
+            offset: 4096,
+            sequence: Sequence(0),
+            last_timestamp: 0,
+            last_epoch: Epoch(0),
+        };
+        let manifest = Manifest {
+            log_id: wal_format::LogId([7; 16]),
+            external: false,
+            epoch: Epoch(2),
+            created_ns: 0,
+            cores: vec![position(0), position(2)],
+            offsets: Vec::new(),
+            watermarks: Vec::new(),
+            runs: Vec::new(),
+            next_run: 0,
+        };
+        let reach = |barriers: &[FoundBarrier]| {
+            let proof = Witnesses::new(barriers, Some(&manifest)).proof(CoreId(2), &[]);
+            proof.map(|proof| proof.reach)
+        };
+        assert_eq!(reach(&residue[..1]), Some(Reach::Sequence(Sequence(0))));
+        // An epoch beyond the checkpoint is not its business.
+        let later = barrier(0, 4, 3, &[(0, 9), (2, 4)]);
+        assert_eq!(reach(&[residue[1].clone(), later]), Some(Reach::Sequence(Sequence(4))));
     }
 
     #[test]

@@ -272,8 +272,7 @@ impl PerCoreRecoveryManager {
         manifest: Option<&Manifest>,
         how: How,
     ) -> Result<(Vec<CoreScan>, Witnesses), RecoveryError> {
-        let checkpoint = manifest.map(|manifest| manifest.epoch);
-        let witnesses = Witnesses::new(scans.iter().flat_map(|scan| &scan.barriers), checkpoint);
+        let witnesses = Witnesses::new(scans.iter().flat_map(|scan| &scan.barriers), manifest);
         let scanned: BTreeSet<_> = scans.iter().map(|scan| scan.core).collect();
         for core in witnesses.cores().difference(&scanned) {
             scans.push(scan_core(&*self.source, log_id, *core, &[], manifest, how)?);
