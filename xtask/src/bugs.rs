@@ -13,6 +13,7 @@ mod format;
 mod reader;
 mod recovery;
 mod run;
+mod schedules;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -65,24 +66,29 @@ pub(crate) enum Test {
     Unit(&'static str, &'static str),
     /// A loom model: package, and its path in the library.
     Loom(&'static str, &'static str),
+    /// A scenario under drawn schedules (`cargo xtask schedules`), by its name.
+    Schedules(&'static str),
 }
 
 impl Test {
     fn package(&self) -> &'static str {
-        let (Self::In(package, ..) | Self::Unit(package, _) | Self::Loom(package, _)) = self;
-        package
+        match self {
+            Self::In(package, ..) | Self::Unit(package, _) | Self::Loom(package, _) => package,
+            Self::Schedules(_) => "wal-coordinator",
+        }
     }
 
     /// As the test harness spells it.
     fn path(&self) -> &'static str {
-        let (Self::In(_, _, path) | Self::Unit(_, path) | Self::Loom(_, path)) = self;
+        let (Self::In(_, _, path) | Self::Unit(_, path) | Self::Loom(_, path) | Self::Schedules(path)) = self;
         path
     }
 }
 
 /// All bugs, by crate.
 pub(crate) fn all() -> Vec<&'static Bug> {
-    let tables: [&[Bug]; 5] = [format::BUGS, reader::BUGS, recovery::BUGS, writer::BUGS, coordinator::BUGS];
+    let tables: [&[Bug]; 6] =
+        [format::BUGS, reader::BUGS, recovery::BUGS, writer::BUGS, coordinator::BUGS, schedules::BUGS];
     tables.into_iter().flatten().collect()
 }
 

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, unknown};
-use crate::{crash, demo, loom, process, sweep, test, tidy};
+use crate::{crash, demo, loom, process, schedules, sweep, test, tidy};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask ci [--only STEP[,STEP...]] [--list]
@@ -28,13 +28,14 @@ struct Step {
     run: fn() -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", summary: "all sources are formatted", run: fmt },
     Step { name: "tidy", summary: "the house rules hold", run: || tidy::run(&[]) },
     Step { name: "clippy", summary: "no lint has anything to say", run: clippy },
     Step { name: "test", summary: "all tests pass", run: || test::run(&[]) },
     Step { name: "doc", summary: "the documentation builds without a warning", run: doc },
     Step { name: "loom", summary: "the models of the lock-free protocols hold", run: || loom::run(&[]) },
+    Step { name: "schedules", summary: "100,000 drawn schedules hold", run: || schedules::run(&[]) },
     Step { name: "package", summary: "every crate can be packaged and built from its archive", run: package },
     Step {
         name: "sweep",
@@ -109,7 +110,7 @@ struct Options {
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let options = parse(args)?;
     if options.list {
-        STEPS.iter().for_each(|step| println!("{:<9}{}", step.name, step.summary));
+        STEPS.iter().for_each(|step| println!("{:<10}{}", step.name, step.summary));
         return Ok(());
     }
     let selected =
@@ -154,17 +155,17 @@ type StepResult = (&'static str, Duration, Result<(), Failure>);
 
 /// What ran, how it ended and how long it took; steps behind a failure are listed as not run.
 fn table(steps: &[&Step], results: &[StepResult], total: Duration) -> String {
-    let mut text = String::from("\nstep     result   seconds\n");
+    let mut text = String::from("\nstep      result   seconds\n");
     for (index, step) in steps.iter().enumerate() {
         let (result, seconds) = match results.get(index) {
             Some((_, took, Ok(()))) => ("ok", format!("{:9.1}", took.as_secs_f64())),
             Some((_, took, Err(_))) => ("FAILED", format!("{:9.1}", took.as_secs_f64())),
             None => ("not run", String::new()),
         };
-        text.push_str(format!("{:<9}{result:<7}{seconds}", step.name).trim_end());
+        text.push_str(format!("{:<10}{result:<7}{seconds}", step.name).trim_end());
         text.push('\n');
     }
-    text.push_str(&format!("{:<16}{:9.1}\n", "total", total.as_secs_f64()));
+    text.push_str(&format!("{:<17}{:9.1}\n", "total", total.as_secs_f64()));
     if total > GATE_MAX {
         text.push_str(&format!("The gate took more than {} minutes; shorten it.\n", GATE_MAX.as_secs() / 60));
     }
@@ -202,7 +203,7 @@ mod tests {
         let steps: Vec<&Step> = STEPS.iter().take(3).collect();
         let results = vec![("fmt", second, Ok(())), ("tidy", second, Err(Failure::Exit(3)))];
         let shown = table(&steps, &results, second);
-        for expected in ["fmt      ok           1.0", "tidy     FAILED       1.0", "clippy   not run\n"] {
+        for expected in ["fmt       ok           1.0", "tidy      FAILED       1.0", "clippy    not run\n"] {
             assert!(shown.contains(expected), "{shown}");
         }
         let Err(Failure::Failed(message)) = conclude(results) else {

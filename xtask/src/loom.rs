@@ -97,7 +97,7 @@ fn cargo_test(package: &str, options: &Options) -> Command {
 }
 
 /// Runs the command and returns its stdout; `echo` also shows it line by line as it comes.
-fn capture(command: &mut Command, echo: bool) -> Result<String, Failure> {
+pub(crate) fn capture(command: &mut Command, echo: bool) -> Result<String, Failure> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| process::not_started(command, &error))?;
     let mut output = String::new();

@@ -23,6 +23,7 @@ mod golden;
 mod loom;
 mod process;
 mod sanitize;
+mod schedules;
 mod sweep;
 mod test;
 mod tidy;
@@ -40,7 +41,7 @@ struct Command {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 13] = [
     Command {
         name: "demo",
         summary: "Count words exactly once while the engine is killed; the main job",
@@ -71,6 +72,12 @@ const COMMANDS: [Command; 12] = [
         summary: "Run the tests with threads and `unsafe` under sanitizers",
         help: sanitize::HELP,
         run: sanitize::run,
+    },
+    Command {
+        name: "schedules",
+        summary: "Run the whole coordinator under drawn schedules",
+        help: schedules::HELP,
+        run: schedules::run,
     },
     Command {
         name: "crash",
@@ -149,7 +156,7 @@ fn overview() -> String {
          Usage: cargo xtask COMMAND [options]\n\nCommands:\n",
     );
     for command in &COMMANDS {
-        text.push_str(&format!("  {:<9}{}\n", command.name, command.summary));
+        text.push_str(&format!("  {:<10}{}\n", command.name, command.summary));
     }
     text.push_str(
         "\nNew here? Start with `cargo xtask demo`, then `cargo xtask test`.\n\
@@ -185,7 +192,9 @@ mod tests {
 
     #[test]
     fn commands_that_forward_nothing_refuse_unknown_options() {
-        for name in ["ci", "tidy", "loom", "sanitize", "crash", "sweep", "golden", "bugs", "fuzz"] {
+        for name in
+            ["ci", "tidy", "loom", "schedules", "sanitize", "crash", "sweep", "golden", "bugs", "fuzz"]
+        {
             let refused = dispatch(&args(&[name, "--no-such-option"]));
             assert!(matches!(refused, Err(Failure::Usage(_))), "`{name}` took an unknown option");
         }

@@ -60,6 +60,7 @@ fn is_there(test: &Test, files: &BTreeMap<String, String>) -> bool {
         |text: &String| text.contains(&format!("fn {name}(")) || text.contains(&format!(" {name}: "));
     match test {
         Test::In(package, file, _) => files.get(&format!("{package}/tests/{file}.rs")).is_some_and(is_named),
+        Test::Schedules(_) => files.get("wal-coordinator/tests/schedules/main.rs").is_some_and(is_named),
         Test::Unit(package, _) | Test::Loom(package, _) => {
             let sources = format!("{package}/src/");
             files.iter().any(|(path, text)| path.starts_with(&sources) && is_named(text))

@@ -13,6 +13,9 @@ use crate::process;
 /// A test takes seconds; one that takes this long waits for what the bug has taken away.
 const TEST_MAX: Duration = Duration::from_secs(180);
 
+/// Within so many schedules of its scenario a bug must be caught: a fraction of what the gate runs.
+const SCHEDULES: u64 = 4_000;
+
 /// What became of a test.
 pub(super) enum Outcome {
     /// It ran and held.
@@ -109,8 +112,16 @@ fn cargo_test(workspace: &Workspace, test: &Test) -> Command {
             cargo.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
             cargo.args(["--lib", "--release"])
         }
+        Test::Schedules(_) => {
+            cargo.env("RUSTFLAGS", "--cfg shuttle").env("WAL_SCHEDULES", SCHEDULES.to_string());
+            cargo.args(["--test", "schedules", "--release"])
+        }
     };
-    let target = workspace.target().join(if matches!(test, Test::Loom(..)) { "loom" } else { "tests" });
+    let target = workspace.target().join(match test {
+        Test::In(..) | Test::Unit(..) => "tests",
+        Test::Loom(..) => "loom",
+        Test::Schedules(_) => "schedules",
+    });
     cargo.env("CARGO_TARGET_DIR", target);
     cargo
 }
