@@ -46,8 +46,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "schedule-waiter-registers-after-the-check",
         file: "wal-writer/src/progress.rs",
-        old: "        let mut waiters = self.waiters.lock();\n        if self.get() >= target {\n            return Poll::Ready(Ok(()));\n        }\n",
-        new: "        let mut waiters = self.waiters.lock();\n",
+        old: "if self.get() >= target && !Flaw::ChecksUnlocked.is_planted() {",
+        new: "if false && self.get() >= target {",
         test: Test::Schedules("receipts"),
         harm: "a waiter sleeps through the progress that it waits for",
     },
