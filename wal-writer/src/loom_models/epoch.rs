@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 use wal_format::{Epoch, Sequence};
 
+use super::rig::check;
 use crate::pin::{EpochPin, GlobalEpoch, Pinner};
 use crate::ring::{Consumer, Producer, ring};
 use crate::sync::AtomicU64;
@@ -153,30 +154,30 @@ pub(super) fn seal_request() {
 
 #[test]
 fn an_append_in_flight_lands_on_its_side_of_the_cut() {
-    loom::model(cut);
+    check(cut);
 }
 
 #[test]
 fn appends_around_the_first_of_an_epoch_land_on_their_sides_of_the_cut() {
-    loom::model(cut_of_three);
+    check(cut_of_three);
 }
 
 #[test]
 fn two_closes_in_a_row_cut_twice() {
-    loom::model(two_cuts);
+    check(two_cuts);
 }
 
 #[test]
 fn an_effect_is_never_in_an_epoch_before_its_cause() {
-    loom::model(cause_and_effect);
+    check(cause_and_effect);
 }
 
 #[test]
 fn an_idle_core_delays_nobody() {
-    loom::model(idle);
+    check(idle);
 }
 
 #[test]
 fn a_seal_request_is_seen_by_whoever_drains_the_new_epoch() {
-    loom::model(seal_request);
+    check(seal_request);
 }

@@ -8,6 +8,7 @@ use loom::future::block_on;
 use loom::thread;
 use wal_format::CoreId;
 
+use super::rig::check;
 use crate::error::WriterError;
 use crate::progress::{Progress, Receipt};
 use crate::sync::AtomicU64;
@@ -113,25 +114,25 @@ fn dropped() {
 
 #[test]
 fn a_blocked_waiter_is_woken_and_never_early() {
-    loom::model(blocking);
+    check(blocking);
 }
 
 #[test]
 fn an_awaiting_task_is_woken_and_never_early() {
-    loom::model(awaited);
+    check(awaited);
 }
 
 #[test]
 fn waiters_for_different_numbers_are_each_woken() {
-    loom::model(two_waiters);
+    check(two_waiters);
 }
 
 #[test]
 fn a_failure_wakes_whoever_waits_for_more() {
-    loom::model(failure);
+    check(failure);
 }
 
 #[test]
 fn a_dropped_receipt_disturbs_nobody() {
-    loom::model(dropped);
+    check(dropped);
 }

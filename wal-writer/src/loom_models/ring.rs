@@ -3,6 +3,7 @@
 
 use loom::thread;
 
+use super::rig::check;
 use crate::ring::{Consumer, Producer, WRAP, ring};
 use crate::sync::yield_now;
 
@@ -66,10 +67,10 @@ pub(super) fn reuse() {
 
 #[test]
 fn a_drain_sees_records_whole_or_not_at_all() {
-    loom::model(publish);
+    check(publish);
 }
 
 #[test]
 fn a_full_ring_is_filled_again_only_after_its_bytes_were_read() {
-    loom::model(reuse);
+    check(reuse);
 }
