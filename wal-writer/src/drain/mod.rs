@@ -11,7 +11,8 @@
 //! * the ring: reads what is published (Acquire of its tail), gives bytes back (Release of its head): `ring.rs`;
 //! * `seal_before`, Relaxed: read after a record of epoch e was seen. Who wrote that record had read e from the global
 //!   epoch, and the request for a seal below e had been stored before e was (`pin.rs`). So the request is seen, through
-//!   the epoch's Release and Acquire and the tail's;
+//!   the epoch's Release and Acquire and the tail's. For a barrier of epoch e, who closed e asks for it here, and closed
+//!   it after the request under the coordinator's lock of closes;
 //! * its core's spare segment, under the supply's lock of this core: `supply.rs`;
 //! * files: written here, and synced by the holder of the gate without this lock (`ticket.rs` says what counts then).
 //!
