@@ -1,7 +1,7 @@
 //! The command `wal`: look into a log directory, prove that it is whole, take it apart after an accident.
 //!
 //! Promises: no file of the log is ever changed, and no lock is kept, so the log of a running engine can be looked at
-//! ([`engine`] says how, [`survey`] how a tail that is being written is told from damage). Every subcommand decides
+//! (`engine.rs` says how, `survey.rs` how a tail that is being written is told from damage). Every subcommand decides
 //! first, as a value that its tests can look at, and prints second. Memory does not grow with the log. Not for
 //! programs: they use the library.
 

@@ -90,8 +90,9 @@
       while (first < lane.blocks.length) {
         const segment = lane.blocks[first].segment; let last = first;
         while (last + 1 < lane.blocks.length && lane.blocks[last + 1].segment === segment) last++;
-        const x0 = Math.max(X(lane.blocks[first].t0), LEFT - 2), x1 = Math.min(Math.max(X(lane.blocks[last].t1), x0 + 3), end + 2);
-        if (x1 >= LEFT && x0 <= end) {
+        const from = X(lane.blocks[first].t0), to = Math.max(X(lane.blocks[last].t1), from + 3);
+        if (to >= LEFT && from <= end) {
+          const x0 = Math.max(from, LEFT - 2), x1 = Math.min(to, end + 2);
           out.push(`<rect x="${x0}" y="${y + 5}" width="${x1 - x0}" height="${BAND - 4}" rx="3" fill="var(--band${Number(segment) % 2 ? '2' : ''})"/>`);
           if (x1 - x0 > 70) out.push(`<text class="small" x="${x0 + 6}" y="${y + 15.5}">segment ${segment}</text>`);
           else if (x1 - x0 > 8 + 7 * segment.length) out.push(`<text class="small" x="${x0 + 4}" y="${y + 15.5}">${segment}</text>`);
@@ -128,6 +129,9 @@
     });
     // Epochs.
     free = LEFT - 100;
+    // The one in which the picture begins has its name at the edge, if that does not run into the next.
+    const begun = D.epochs.filter(e => X(e.t) < LEFT - 1).pop(), next = D.epochs.find(e => X(e.t) >= LEFT - 1);
+    if (begun && (!next || X(next.t) > LEFT + 80)) out.push(`<text class="small" x="${LEFT + 3}" y="${TOP - 4}">epoch ${begun.epoch}</text>`);
     for (const e of D.epochs) {
       const x = X(e.t);
       if (x < LEFT - 1 || x > end) continue;

@@ -64,18 +64,21 @@ fn facts(html: &mut String, survey: &Survey, inspection: &Inspection<'_>) {
     let frames: u64 = stats.clone().map(|stats| stats.frames).sum();
     let epochs = stats.clone().filter_map(|stats| stats.epochs);
     let epochs = epochs.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
-    let cores = survey.plan.cores.len() as u64;
+    let epochs = epochs.map(|(first, last)| (first.0, last.0));
+    let is_one_epoch = epochs.is_some_and(|(first, last)| first == last);
+    let (cores, entries) = (survey.plan.cores.len() as u64, survey.plan.report.entries_found());
+    let name = |number, one, many| if number == 1 { one } else { many };
     let facts = [
-        (count(cores), if cores == 1 { "core" } else { "cores" }),
-        (count(survey.plan.report.entries_found()), "entries in the logs"),
-        (count(frames), "frames"),
+        (count(cores), name(cores, "core", "cores")),
+        (count(entries), name(entries, "entry in the logs", "entries in the logs")),
+        (count(frames), name(frames, "frame", "frames")),
         (bytes(used), "used by the logs"),
-        (range(epochs.map(|(first, last)| (first.0, last.0))), "epochs in the logs"),
+        (range(epochs), if is_one_epoch { "epoch in the logs" } else { "epochs in the logs" }),
         (
             survey.plan.consistent_epoch.map_or("none".to_owned(), |epoch| epoch.to_string()),
             "last whole epoch",
         ),
-        (count(inspection.entries), "entries to replay"),
+        (count(inspection.entries), name(inspection.entries, "entry to replay", "entries to replay")),
     ];
     *html += "<div class=\"facts\">\n";
     for (value, name) in facts {
