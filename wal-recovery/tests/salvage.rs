@@ -152,6 +152,14 @@ fn numbers_that_a_barrier_proves_are_not_given_out_again() {
 }
 
 #[test]
+fn epochs_that_only_a_barrier_names_are_not_given_out_again() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"1");
+    log.barrier(A, 7, 0, &[(0, 1)]);
+    check(&log.source(), "epoch 7 is named");
+}
+
+#[test]
 fn batches_stay_whole_and_frames_bounded() {
     let mut log = LogBuilder::new(LOG);
     let value = vec![7; 50_000];
