@@ -161,16 +161,21 @@ struct Loop {
     memory_time_max: Duration,
 }
 
+/// So many ticks in a row may a log that somebody waits for fail to get a segment, for another reason than space, before
+/// it is given up: about a second, by default. Limits of open files pass, a dead disk does not.
+const STUCK_TICKS_MAX: u32 = 100;
+
 impl Loop {
     fn run(self) {
         let ticks = tick(self.memory_time_max);
+        let mut stuck = vec![0; self.shared.logs.len()];
         loop {
             match next(&self.inbox, &ticks) {
                 Next::Message(Task::Look(index)) => self.look(index),
                 Next::Message(Task::End(end)) => self.end(end),
                 Next::Message(Task::CloseEpoch(epoch)) => self.close(epoch),
                 Next::Message(Task::Stop) | Next::Closed => break,
-                Next::Tick => self.tick(),
+                Next::Tick => self.tick(&mut stuck),
             }
         }
         for log in self.mine() {
@@ -206,16 +211,33 @@ impl Loop {
         self.shared.flushers.as_ref().inspect(|flushers| flushers.request_segment(&self.shared, &log));
     }
 
-    /// From time to time: what is in memory only goes to files, what failed for want of space is tried
-    /// again.
-    fn tick(&self) {
-        self.shared.retry_deferred(|index| index % self.count == self.number);
-        for log in self.mine() {
-            if log.is_wanted() {
-                let _ = log.sync();
-            } else if log.written() < log.appended() {
-                let _ = log.write_out();
+    /// From time to time: what is in memory only goes to files, what failed for want of a segment is tried again.
+    ///
+    /// `stuck` counts, per log, the ticks at which that was in vain. Lack of space is waited out, since it is somebody's to
+    /// end, and appends say so. Anything else fails the log for good after a while: whoever waits must not wait for ever.
+    fn tick(&self, stuck: &mut [u32]) {
+        let is_mine = |index: &usize| index % self.count == self.number;
+        self.shared.retry_deferred(|index| is_mine(&index));
+        for index in (0..self.shared.logs.len()).filter(is_mine) {
+            let log = &self.shared.logs[index];
+            let failed = if log.is_wanted() {
+                log.sync().err()
+            } else {
+                if log.written() < log.appended() {
+                    let _ = log.write_out();
+                }
+                None
+            };
+            match failed.or_else(|| self.shared.deferred_error(index)) {
+                Some(error @ WriterError::Io { .. }) => {
+                    stuck[index] += 1;
+                    if stuck[index] >= STUCK_TICKS_MAX {
+                        log.give_up(error);
+                    }
+                }
+                _ => stuck[index] = 0,
             }
+            self.shared.flushers.as_ref().inspect(|flushers| flushers.request_segment(&self.shared, log));
         }
     }
 }

@@ -15,7 +15,8 @@
 //! 1. A seal is requested before the epoch closes, so whoever drains an entry of the next epoch has seen the request, and
 //!    seals first (`drain/mod.rs` of wal-writer): the log is cut where the close cut it, whoever drains first.
 //! 2. A core's end of an epoch is counted after its sync has returned (`epochs.rs`).
-//! 3. An end that fails for want of space goes to `deferred`, from where flushers take it from time to time. Without
+//! 3. An end that fails for want of a segment goes to `deferred`, from where flushers take it from time to time, until
+//!    there is space, or, if the reason is another, until they give the core up and all waiters fail. Without
 //!    flushers nobody does, so whoever waits takes the turn first: nobody else is at an end then, and what was closed is
 //!    durable, or in `deferred` and tried again at once, and the error is returned. So nobody waits for an end that nobody
 //!    will make.
@@ -284,6 +285,12 @@ impl Shared {
         for Deferred { index, end, .. } in due {
             self.run_end(EndOfEpoch { index, end, reply: None });
         }
+    }
+
+    /// Why the oldest end of an epoch of this log that is to be tried again failed.
+    pub(crate) fn deferred_error(&self, index: usize) -> Option<WriterError> {
+        let deferred = self.deferred.lock();
+        deferred.iter().find(|deferred| deferred.index == index).map(|deferred| deferred.error.clone())
     }
 
     /// Closes the epoch and asks for it to become durable. In inline mode it is, when this returns without an error.

@@ -584,6 +584,39 @@ impl CheckpointStore for Failing {
 }
 
 #[test]
+fn a_disk_that_makes_no_more_files_fails_whoever_waits_instead_of_letting_him_wait() {
+    let (_directory, path) = place();
+    let watched = Watched::new(&path);
+    let mut options = background(&path, 1);
+    options.memory_time_max = std::time::Duration::from_millis(1);
+    options.free_segments_max = 0;
+    let mut manager = PerCoreWalManager::new(watched.under(options)).unwrap();
+    let mut writer = manager.take_writer(0).unwrap();
+    writer.append_put(b"first", b"value").unwrap();
+    while segment_files(&path, 0).len() < 2 {
+        std::thread::yield_now();
+    }
+    // The checkpoint seals the first segment, the next entry goes to the one that was made ahead, and there is no third:
+    // when the second can no longer be synced, there is nothing to go on with.
+    watched.fail(Kind::Create, "wal-00000", 0, usize::MAX, ErrorKind::Other);
+    CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+    writer.append_put(b"second", b"value").unwrap();
+    writer.sync().unwrap();
+    watched.fail(Kind::Sync, "wal-00000", 0, usize::MAX, ErrorKind::Other);
+    writer.append_put(b"third", b"value").unwrap();
+    let epoch = manager.advance_epoch();
+    let error = writer.durable().wait().unwrap_err();
+    assert!(matches!(error, WriterError::Poisoned { since: Sequence(2), .. }), "{error}");
+    says(&error, &["cannot create", path.to_str().unwrap()]);
+    manager.handle().epoch_durable(epoch).wait().unwrap_err();
+    writer.append_put(b"fourth", b"value").unwrap_err();
+    drop((manager, writer));
+    watched.heal();
+    let state = recover(&path).0.state;
+    assert!(["first", "second"].iter().all(|key| state.contains_key(key.as_bytes())));
+}
+
+#[test]
 fn a_store_that_fails_keeps_the_logs_and_the_next_checkpoint_succeeds() {
     for at in ["before", "half way", "after", "silently partial", "published"] {
         let (_directory, path) = place();

@@ -264,6 +264,11 @@ impl CoreLog {
         self.fail(WriterError::Closed { core: self.core });
     }
 
+    /// Poisons the log because of `cause`: for whoever tried long enough to get it a segment.
+    pub fn give_up(&self, cause: WriterError) {
+        self.poison(cause);
+    }
+
     /// The failure, if the log is poisoned or closed.
     ///
     /// # Errors
