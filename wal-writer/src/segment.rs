@@ -39,6 +39,8 @@ pub(crate) struct SegmentWriter {
     buffer_at: u64,
     /// Whether `buffer` holds anything that the file does not.
     is_dirty: bool,
+    /// Whether the file's header waits for the frames behind it: see [`SegmentWriter::new`].
+    header_last: bool,
     durable: u64,
     entry_count: u64,
     digest: u32,
@@ -56,7 +58,10 @@ pub(crate) struct FrameFields {
 
 impl SegmentWriter {
     /// A segment in `spare`. The header is in the buffer, not in the file yet.
-    pub(crate) fn new(spare: Spare, header: SegmentHeader) -> Self {
+    ///
+    /// `repeats`: it begins with entries that another file has, whose story the header ends. They were reported as written,
+    /// so they must survive the process: the header goes to the file after them.
+    pub(crate) fn new(spare: Spare, header: SegmentHeader, repeats: bool) -> Self {
         Self {
             file: spare.file,
             name: spare.name,
@@ -67,6 +72,7 @@ impl SegmentWriter {
             buffer: header.encode(),
             buffer_at: 0,
             is_dirty: true,
+            header_last: repeats,
             durable: 0,
             entry_count: 0,
             digest: checksum::crc(&[]),
@@ -149,7 +155,7 @@ impl SegmentWriter {
         self.entry_count += u64::from(fields.entry_count);
         self.digest = checksum::extend(self.digest, &encoded);
         self.is_dirty = true;
-        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= WRITE_BYTES && !self.header_last { self.flush() } else { Ok(()) }
     }
 
     /// Adds the seal frame and writes everything out.
@@ -190,7 +196,12 @@ impl SegmentWriter {
         let capacity = usize::try_from(self.capacity - self.buffer_at).unwrap_or(usize::MAX);
         self.buffer.resize(zeroed.min(capacity).max(used), 0);
         stall::at(Place::Unwritten);
-        write_all_at(self.file.as_ref(), &self.buffer, self.buffer_at)?;
+        let first = if self.header_last { HEADER_BLOCK_BYTES } else { 0 };
+        write_all_at(self.file.as_ref(), &self.buffer[first..], self.buffer_at + first as u64)?;
+        if self.header_last {
+            write_all_at(self.file.as_ref(), &self.buffer[..first], self.buffer_at)?;
+            self.header_last = false;
+        }
         stall::at(Place::Written);
         self.is_dirty = false;
         self.filled = self.filled.max(self.buffer_at + self.buffer.len() as u64);

@@ -6,9 +6,9 @@ mod common;
 use std::io::ErrorKind;
 
 use common::{LOSE_ALL, SMALL, check_prefix, read_image, rig};
-use wal_writer::EpochEnd;
 use wal_writer::format::{Barrier, Epoch, WalOperation};
-use wal_writer::storage::recording::{Fault, Pick, RecordingStorage, Survival, splitmix64};
+use wal_writer::storage::recording::{Fault, OperationKind, Pick, RecordingStorage, Survival, splitmix64};
+use wal_writer::{EpochEnd, LogOptions};
 
 /// What a run did and what it was told.
 struct Run {
@@ -140,5 +140,34 @@ fn after_one_failure_everything_appended_becomes_durable() {
         let entries = read_image(run.storage.image(run.storage.event_count(), &LOSE_ALL)).unwrap();
         assert!(entries.len() as u64 >= last.1, "operation {after}");
         assert!(last.1 + 5 >= run.appended.len() as u64, "operation {after}: the log did not go on");
+    }
+}
+
+#[test]
+fn no_kill_takes_what_was_written_while_a_failed_sync_is_continued() {
+    // More than one write's worth, so that a kill can come between two.
+    let mut rig = rig(LogOptions { ring_bytes: 1 << 20, segment_bytes: 1 << 20, ..SMALL });
+    rig.puts(1, 100);
+    rig.writer.sync().unwrap();
+    rig.puts(600, 1_000);
+    rig.log.write_out().unwrap();
+    let written = rig.log.written();
+    assert_eq!(written.0, 601);
+    let (before, error) = (rig.storage.event_count(), ErrorKind::Other);
+    rig.storage.inject(Fault {
+        kind: Some(OperationKind::Sync),
+        name: None,
+        after: 0,
+        error,
+        for_good: false,
+    });
+    rig.writer.sync().unwrap();
+    assert_eq!(rig.log.stats().continuations, 1);
+    for at in before..=rig.storage.event_count() {
+        // A kill leaves all that was done until then.
+        let survival = Survival { sector_bytes: 4096, sectors: Pick::All, names: Pick::All };
+        let entries = read_image(rig.storage.image(at, &survival)).unwrap();
+        check_prefix(&entries, &rig.appended);
+        assert!(entries.len() as u64 >= written.0, "{at} events: {} of {written} are there", entries.len());
     }
 }

@@ -88,6 +88,8 @@ pub(crate) struct Drain {
     durable_link: Option<Previous>,
     /// Every entry below is in a file, not only in a segment's buffer.
     flushed: Sequence,
+    /// Every entry below was in a file that was given up since.
+    repeated: Sequence,
     /// Ring position up to which the writer may append without asking again.
     granted: u64,
     segment: Option<SegmentWriter>,
@@ -140,6 +142,7 @@ impl Drain {
             durable_position: start.end.unwrap_or(nowhere),
             durable_link: link,
             flushed: start.sequence,
+            repeated: start.sequence,
             granted: 0,
             segment: None,
             unsynced: Vec::new(),
@@ -402,7 +405,8 @@ impl Drain {
             last_timestamp: self.written.timestamp,
             previous: self.link,
         };
-        self.segment = Some(SegmentWriter::new(spare, header));
+        let repeats = self.written.sequence < self.repeated;
+        self.segment = Some(SegmentWriter::new(spare, header, repeats));
         Ok(())
     }
 

@@ -83,6 +83,7 @@ impl Drain {
         self.unsynced.clear();
         self.link = self.durable_link;
         self.origin = if self.link.is_some() { Origin::Continuation } else { Origin::First };
+        self.repeated = self.repeated.max(self.flushed);
         self.written = self.durable;
         self.flushed = self.durable.sequence;
         self.doubt = None;
