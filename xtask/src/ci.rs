@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, unknown};
-use crate::{crash, demo, loom, process, schedules, sweep, test, tidy};
+use crate::{crash, demo, loom, process, sanitize, schedules, sweep, test, tidy};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask ci [--only STEP[,STEP...]] [--list]
@@ -28,14 +28,20 @@ struct Step {
     run: fn() -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 13] = [
     Step { name: "fmt", summary: "all sources are formatted", run: fmt },
     Step { name: "tidy", summary: "the house rules hold", run: || tidy::run(&[]) },
     Step { name: "clippy", summary: "no lint has anything to say", run: clippy },
     Step { name: "test", summary: "all tests pass", run: || test::run(&[]) },
+    Step { name: "clock", summary: "lives and power losses on a hostile clock come back as well", run: clock },
     Step { name: "doc", summary: "the documentation builds without a warning", run: doc },
     Step { name: "loom", summary: "the models of the lock-free protocols hold", run: || loom::run(&[]) },
     Step { name: "schedules", summary: "100,000 drawn schedules hold", run: || schedules::run(&[]) },
+    Step {
+        name: "sanitize",
+        summary: "no data race, no leak, nothing out of bounds in the tests with threads",
+        run: sanitize::run_what_starts,
+    },
     Step { name: "package", summary: "every crate can be packaged and built from its archive", run: package },
     Step {
         name: "sweep",
@@ -55,6 +61,13 @@ fn clippy() -> Result<(), Failure> {
     need("clippy", "clippy")?;
     let scope = ["--workspace", "--all-targets", "--all-features"];
     process::run(process::cargo().arg("clippy").args(scope).args(["--", "--deny", "warnings"]))
+}
+
+/// Two of the tests once more, as they were built for the step before.
+fn clock() -> Result<(), Failure> {
+    let mut cargo = process::cargo();
+    cargo.env("WAL_HOSTILE_CLOCK", "7").args(["test", "--all-features", "--workspace"]);
+    process::run(cargo.args(["--test", "oracle", "--test", "power_loss"]))
 }
 
 fn doc() -> Result<(), Failure> {

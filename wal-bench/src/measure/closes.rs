@@ -54,8 +54,9 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
 }
 
 fn shown(name: &str, mut samples: Samples) -> Row {
+    let count = samples.len();
     let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|part| figures(samples.quantile(part)));
-    Row::alone(name, format!("p50 {p50} us, p99 {p99} us, worst {worst} us"))
+    Row::alone(name, format!("p50 {p50} us, p99 {p99} us, worst {worst} us, of {count}"))
 }
 
 /// The epoch, the fence, and a look at every core.
