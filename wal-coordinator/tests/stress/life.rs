@@ -132,6 +132,14 @@ impl Board {
         self.recoveries.lock().push(Recovery { what, scope, seen, recovered });
         told
     }
+
+    /// Somebody was told that a checkpoint of `epoch` stands: a power loss leaves it, or a later one.
+    fn survives_with_checkpoint(&self, epoch: Epoch) {
+        let what = format!("checkpoint of epoch {epoch} made");
+        let recovered = self.recover(self.disk.after_power_loss(), Scope::Everything, what.clone());
+        let checkpoint = recovered.report.checkpoint.as_ref().map(|checkpoint| checkpoint.epoch);
+        assert!(checkpoint >= Some(epoch), "{what}, then lost\n{}", recovered.report);
+    }
 }
 
 struct Core<'a> {
@@ -255,12 +263,20 @@ fn poll_until_ready<T>(future: impl Future<Output = T>) -> T {
 
 fn close_epochs(board: &Board, mut random: Random) -> (Vec<Close>, Vec<Merge>) {
     let (mut closes, mut merges) = (Vec::new(), Vec::new());
+    let mut awaited: Option<(Epoch, Receipt)> = None;
     while !board.is_over() {
         let before = board.handle.positions();
         let epoch = board.handle.advance_epoch();
         let after = board.handle.positions();
         board.closed.fetch_max(epoch.0, SeqCst);
         closes.push(Close { epoch, before, after });
+        // A checkpoint's maker tells others before its own call returns.
+        if let Some((epoch, _)) = awaited.take_if(|(_, receipt)| receipt.is_ready()) {
+            board.survives_with_checkpoint(epoch);
+        }
+        if epoch > Epoch(0) {
+            awaited.get_or_insert_with(|| (epoch, board.handle.checkpointed(epoch)));
+        }
         if !random.once_in(8) {
             continue;
         }
@@ -314,10 +330,7 @@ fn make_checkpoints(
         assert!(handle.durable_epoch() >= epoch, "checkpoint of epoch {epoch}, which is not durable");
         handle.checkpointed(epoch).wait().unwrap();
         if random.once_in(3) {
-            let what = format!("checkpoint of epoch {epoch} made");
-            let recovered = board.recover(board.disk.after_power_loss(), Scope::Everything, what.clone());
-            let checkpoint = recovered.report.checkpoint.as_ref().map(|checkpoint| checkpoint.epoch);
-            assert!(checkpoint >= Some(epoch), "{what}, then lost\n{}", recovered.report);
+            board.survives_with_checkpoint(epoch);
         }
         made.push(report);
         (0..random.below(60)).for_each(|_| std::thread::yield_now());

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use common::{Random, Seen, place};
 use wal_coordinator::*;
+use wal_writer::HostileClock;
 
 use crate::disk::Disk;
 use crate::story::Whole;
@@ -108,6 +109,10 @@ fn config(path: &Path, disk: &Disk, random: &mut Random) -> PerCoreWalConfig {
     };
     config.memory_time_max = Duration::from_millis([1, 50][random.index(2)]);
     config.free_segments_max = random.index(20);
+    // On a good clock a reaction is later than its cause by itself.
+    if random.once_in(2) {
+        config.clock = Clock::injected(std::sync::Arc::new(HostileClock::new(random.next())));
+    }
     config
 }
 
