@@ -33,7 +33,11 @@ const STEPS: [Step; 13] = [
     Step { name: "tidy", summary: "the house rules hold", run: || tidy::run(&[]) },
     Step { name: "clippy", summary: "no lint has anything to say", run: clippy },
     Step { name: "test", summary: "all tests pass", run: || test::run(&[]) },
-    Step { name: "clock", summary: "lives and power losses on a hostile clock come back as well", run: clock },
+    Step {
+        name: "clock",
+        summary: "lives and power losses on a hostile clock come back as well",
+        run: clock,
+    },
     Step { name: "doc", summary: "the documentation builds without a warning", run: doc },
     Step { name: "loom", summary: "the models of the lock-free protocols hold", run: || loom::run(&[]) },
     Step { name: "schedules", summary: "100,000 drawn schedules hold", run: || schedules::run(&[]) },
