@@ -180,6 +180,12 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_start_says_why() {
+        let why = host().and_then(|target| hindrance("no-such-sanitizer", &target)).ok().flatten();
+        assert!(why.as_ref().is_some_and(|why| why.contains("no-such-sanitizer")), "{why:?}");
+    }
+
+    #[test]
     fn every_suppression_has_a_reason_before_it() {
         let text = include_str!("../sanitizers.supp");
         for block in text.split("\n\n").skip(1) {
