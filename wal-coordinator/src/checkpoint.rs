@@ -93,7 +93,7 @@ impl CheckpointCoordinator {
         let closed = shared.seal_epoch(&reply);
         drop(reply);
         let epoch = closed.epoch;
-        self.checkpoint(&closed, &replies).map_err(|source| PerCoreWalError::Checkpoint { epoch, source })
+        self.checkpoint(&closed, &replies).map_err(|cause| PerCoreWalError::Checkpoint { epoch, cause })
     }
 
     fn checkpoint(
@@ -172,7 +172,7 @@ fn core_ends(
         // Ends: every participant's flusher replies, or drops the sender when it stops.
         let (index, result) = replies.recv().map_err(|_| CheckpointFailure::Closed)?;
         let core = shared.logs[index].core();
-        let at = result.map_err(|source| CheckpointFailure::Core { core, source })?;
+        let at = result.map_err(|cause| CheckpointFailure::Core { core, cause })?;
         sealed.insert(index, at);
     }
     let ends = shared.logs.iter().enumerate().map(|(index, log)| {
@@ -277,7 +277,7 @@ fn release(shared: &Shared) -> (usize, Option<String>) {
         let below: Vec<_> = below.filter(|segment| used(*segment)).collect();
         match shared.supply.recycle(core, &below) {
             Ok(()) => released += below.len(),
-            Err(error) => failure = Some(error.to_string()),
+            Err(error) => failure = Some(error.what().to_string()),
         }
         stall::at(Place::CoreReleased);
     }

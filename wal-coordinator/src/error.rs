@@ -1,4 +1,7 @@
 //! What can go wrong with a whole log, by what the caller can do about it.
+//!
+//! A message is the whole story in one line, the cause included, so `source()` does not give the cause once more. What a
+//! core's failure means for a checkpoint is said here, not by the core.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +11,7 @@ use wal_format::{CoreId, Epoch};
 use wal_reader::ReadError;
 use wal_recovery::RecoveryError;
 use wal_writer::WriterError;
+use wal_writer::storage::remedy;
 
 use crate::store::StoreError;
 
@@ -42,14 +46,14 @@ pub enum PerCoreWalError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("cannot {operation} {path}: {source}")]
+    #[error("cannot {operation} {path}: {cause}; {}, then try again", remedy(cause))]
     Io {
         /// What was attempted.
         operation: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the file system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The append side failed.
     #[error(transparent)]
@@ -61,13 +65,12 @@ pub enum PerCoreWalError {
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
     /// The checkpoint was not made. The one before still holds, and all logs are kept.
-    #[error("checkpoint of epoch {epoch} failed, all logs are kept: {source}")]
+    #[error("checkpoint of epoch {epoch} failed, all logs are kept: {cause}")]
     Checkpoint {
         /// The epoch that was closed for it.
         epoch: Epoch,
         /// Why.
-        #[source]
-        source: CheckpointFailure,
+        cause: CheckpointFailure,
     },
 }
 
@@ -76,12 +79,12 @@ pub enum PerCoreWalError {
 #[non_exhaustive]
 pub enum CheckpointFailure {
     /// A core could not make its part durable.
-    #[error("core {core}: {source}")]
+    #[error("{}", of_core(*core, cause))]
     Core {
         /// The core.
         core: CoreId,
         /// Why.
-        source: WriterError,
+        cause: WriterError,
     },
     /// The logs could not be read back.
     #[error(transparent)]
@@ -91,7 +94,8 @@ pub enum CheckpointFailure {
     Store(#[from] StoreError),
     /// The merged entries are not as many as the cores appended.
     #[error(
-        "the merge found {found} entries where the cores appended {expected}: refusing to release anything"
+        "the merge found {found} entries where the cores appended {expected}: refusing to release \
+         anything; a store must take all changes before it returns"
     )]
     Incomplete {
         /// Entries appended.
@@ -100,6 +104,20 @@ pub enum CheckpointFailure {
         found: u64,
     },
     /// The manager was closed meanwhile.
-    #[error("the log was closed")]
+    #[error("the log was closed; open it again")]
     Closed,
+}
+
+/// What a checkpoint can go on with later, and what it cannot.
+fn of_core(core: CoreId, cause: &WriterError) -> String {
+    let again = match cause {
+        WriterError::NoSpace { .. } => "free some space",
+        WriterError::Io { cause, .. } => remedy(cause),
+        // Names the core, and says what is left to do.
+        final_failure => return final_failure.to_string(),
+    };
+    let what = cause.what();
+    format!(
+        "core {core}: {what}; nothing is lost and the log goes on: {again}, then make the checkpoint again"
+    )
 }

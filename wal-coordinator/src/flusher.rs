@@ -252,6 +252,6 @@ pub(crate) fn serve(log: &CoreLog) {
     };
 }
 
-fn thread_error(source: std::io::Error) -> PerCoreWalError {
-    PerCoreWalError::Io { operation: "start a thread for", path: "the log".into(), source }
+fn thread_error(cause: std::io::Error) -> PerCoreWalError {
+    PerCoreWalError::Io { operation: "start a thread for", path: "the log".into(), cause }
 }

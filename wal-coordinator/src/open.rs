@@ -198,8 +198,9 @@ fn is_new(inventory: &Inventory) -> bool {
 fn create_meta(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
     let meta = Meta { log_id: random_log_id() }.encode();
     assert_eq!(meta.len(), META_BYTES);
-    replace(storage, names::META, &meta)
-        .map_err(|ReplaceError { operation, path, source }| PerCoreWalError::Io { operation, path, source })
+    replace(storage, names::META, &meta).map_err(|ReplaceError { operation, path, source }| {
+        PerCoreWalError::Io { operation, path, cause: source }
+    })
 }
 
 /// Unfinished replacements mean nothing, and are in the way of the next one.
@@ -222,6 +223,6 @@ fn random_log_id() -> LogId {
     LogId((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
 }
 
-fn failed(operation: &'static str, path: &Path, source: io::Error) -> PerCoreWalError {
-    PerCoreWalError::Io { operation, path: path.to_owned(), source }
+fn failed(operation: &'static str, path: &Path, cause: io::Error) -> PerCoreWalError {
+    PerCoreWalError::Io { operation, path: path.to_owned(), cause }
 }

@@ -25,12 +25,12 @@
 
 use std::sync::Arc;
 
-use wal_format::{Barrier, CoreId, Epoch, LogId, SegmentNumber, Sequence};
+use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, SegmentNumber, Sequence};
 use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
 use wal_writer::stall::{self, Place};
 use wal_writer::{
-    Clock, CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SegmentSupply, Storage,
-    WriterError,
+    Clock, CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SealedAt, SegmentSupply,
+    Storage, WriterError,
 };
 
 use crate::decision::Decision;
@@ -256,7 +256,7 @@ impl Shared {
             // Sealed for a checkpoint, but a consistent cut without that checkpoint could not tell: the barrier is
             // still owed.
             Ok(Some(sealed)) if !sealed.has_barrier => {
-                let error = no_room_for_barrier(self.storage.as_ref());
+                let error = self.no_room_for_barrier(index, sealed);
                 self.deferred.lock().push(Deferred { index, end: EpochEnd { seal: false, ..end }, error });
             }
             Ok(_) => self.tracker.core_done(epoch),
@@ -420,14 +420,21 @@ impl Shared {
         Ok(oldest.collect())
     }
 
+    /// What the drain was told when it sealed: the segment that the barrier would have gone to cannot be made.
+    fn no_room_for_barrier(&self, index: usize, sealed: &SealedAt) -> WriterError {
+        let next = sealed.end.map_or(SegmentNumber(0), |end| end.segment.next());
+        let name = FileName::Segment(self.logs[index].core(), next).to_string();
+        let source = Arc::new(std::io::ErrorKind::StorageFull.into());
+        WriterError::NoSpace {
+            path: self.storage.path(&name),
+            needed_bytes: self.supply.segment_bytes(),
+            source,
+        }
+    }
+
     fn run_all(&self, ends: Vec<EndOfEpoch>) {
         in_parallel(ends, self.threads_max, |end| self.run_end(end));
     }
-}
-
-fn no_room_for_barrier(storage: &dyn Storage) -> WriterError {
-    let source = Arc::new(std::io::ErrorKind::StorageFull.into());
-    WriterError::NoSpace { path: storage.path("the barrier of an epoch"), needed_bytes: 4096, source }
 }
 
 /// Closes the epoch that somebody waits for, if nobody has yet.

@@ -113,7 +113,8 @@ fn when_the_continuation_fails_too_every_later_call_says_since_when_and_the_othe
     let mut checkpoints = CheckpointCoordinator::new(&manager);
     match checkpoints.create_checkpoint().unwrap_err() {
         PerCoreWalError::Checkpoint {
-            source: CheckpointFailure::Core { core: CoreId(0), source }, ..
+            cause: CheckpointFailure::Core { core: CoreId(0), cause: source },
+            ..
         } => {
             poisoned(source);
         }

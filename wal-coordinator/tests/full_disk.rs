@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::*;
+use wal_coordinator::store::StoreError;
 use wal_coordinator::*;
 use wal_format::FileName;
+use wal_reader::ReadError;
 
 const CORES: usize = 3;
 const KEYS: u64 = 60;
@@ -59,12 +61,37 @@ fn check_recovers(path: &Path, acknowledged: &[u64], told: &str) -> Vec<u64> {
     ends
 }
 
-/// The error that the system gave, at the end of the chain.
+/// The error that the system gave.
 fn system_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a std::io::Error> {
-    let source = error.source().and_then(system_error);
-    source
-        .or_else(|| error.downcast_ref::<std::io::Error>())
-        .or_else(|| error.downcast_ref::<std::sync::Arc<std::io::Error>>().map(AsRef::as_ref))
+    let of_writer = |error: &'a WriterError| match error {
+        WriterError::Io { cause, .. } | WriterError::NoSpace { source: cause, .. } => Some(cause.as_ref()),
+        _ => None,
+    };
+    let of_read = |error: &'a ReadError| match error {
+        ReadError::Io { cause, .. } => Some(cause),
+        _ => None,
+    };
+    if let Some(error) = error.downcast_ref::<WriterError>() {
+        return of_writer(error);
+    }
+    match error.downcast_ref::<PerCoreWalError>()? {
+        PerCoreWalError::Io { cause, .. } => Some(cause),
+        PerCoreWalError::Writer(error) => of_writer(error),
+        PerCoreWalError::Read(error) | PerCoreWalError::Recovery(RecoveryError::Read(error)) => {
+            of_read(error)
+        }
+        PerCoreWalError::Checkpoint { cause, .. } => match cause {
+            CheckpointFailure::Core { cause, .. } => of_writer(cause),
+            CheckpointFailure::Read(error) | CheckpointFailure::Store(StoreError::Read(error)) => {
+                of_read(error)
+            }
+            CheckpointFailure::Store(
+                StoreError::Write { cause, .. } | StoreError::NoSpace { source: cause, .. },
+            ) => Some(cause),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 #[track_caller]
@@ -72,7 +99,10 @@ fn check_no_space(error: &WriterError, directory: &Path) {
     let WriterError::NoSpace { path, needed_bytes, source } = error else { panic!("{error}") };
     assert!(path.starts_with(directory) && *needed_bytes >= 4096, "{error}");
     assert_eq!(source.kind(), ErrorKind::StorageFull, "{error}");
-    says(error, &["no space", directory.to_str().unwrap(), "not accepted", "append again"]);
+    says(
+        error,
+        &["no space", directory.to_str().unwrap(), "accepted and acknowledged nothing", "call again"],
+    );
 }
 
 /// The whole story of a log on a small disk, which is empty.
@@ -193,7 +223,22 @@ fn check_checkpoint(checkpoints: &mut CheckpointCoordinator, told: &str) {
     if let Err(error) = checkpoints.create_checkpoint() {
         let kind = system_error(&error).map(std::io::Error::kind);
         assert_eq!(kind, Some(ErrorKind::StorageFull), "{told}: {error}");
-        says(&error, &["checkpoint of epoch", "all logs are kept"]);
+        let words = [
+            "checkpoint of epoch",
+            "all logs are kept: ",
+            "no space",
+            "free some space, then make the checkpoint",
+        ];
+        says(&error, &words);
+        let no_space = matches!(
+            error,
+            PerCoreWalError::Checkpoint {
+                cause: CheckpointFailure::Core { cause: WriterError::NoSpace { .. }, .. }
+                    | CheckpointFailure::Store(StoreError::NoSpace { .. }),
+                ..
+            }
+        );
+        assert!(no_space && !error.to_string().contains("accepted"), "{told}: {error}");
     }
 }
 
@@ -298,8 +343,13 @@ fn role_under_limits() {
     let is_expected = |error: &(dyn Error + 'static)| {
         let system = system_error(error).unwrap_or_else(|| panic!("{error}"));
         // EMFILE, EFBIG.
-        assert!(matches!(system.raw_os_error(), Some(24 | 27)), "{error}");
-        says(error, &["cannot", path.to_str().unwrap()]);
+        let limit = match system.raw_os_error() {
+            // EMFILE, EFBIG.
+            Some(24) => "raise the limit on open files (RLIMIT_NOFILE",
+            Some(27) => "raise the limit on the size of files (RLIMIT_FSIZE",
+            _ => panic!("{error}"),
+        };
+        says(error, &["cannot", path.to_str().unwrap(), limit]);
         let _ = writeln!(std::io::stdout(), "\nrefused: {error}");
     };
     let mut manager = match PerCoreWalManager::new(background(&path, CORES)) {
@@ -370,8 +420,9 @@ fn a_limit_on_the_size_of_files_is_an_error_that_says_so_and_nothing_is_lost() {
     assert!(refused[0] > 0 && refused[7] == 0, "{refused:?}");
 }
 
-/// A log of three cores: epoch 1 closed, and beyond it entries of a second epoch in several segments.
-fn log_with_an_open_epoch(path: &Path) -> Vec<u64> {
+/// A log of three cores: epoch 1 closed, by a checkpoint or not, and beyond it entries of a second epoch in several
+/// segments.
+fn log_with_an_open_epoch(path: &Path, by_checkpoint: bool) -> Vec<u64> {
     let mut manager = PerCoreWalManager::new(config(path, CORES)).unwrap();
     let mut ends = Vec::new();
     for epoch in 0..2 {
@@ -385,7 +436,9 @@ fn log_with_an_open_epoch(path: &Path) -> Vec<u64> {
                 ends.push(manager.writer(core).position().0);
             }
         }
-        if epoch == 0 {
+        if epoch == 0 && by_checkpoint {
+            CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+        } else if epoch == 0 {
             manager.advance_epoch();
         }
         manager.sync_all().unwrap();
@@ -395,47 +448,72 @@ fn log_with_an_open_epoch(path: &Path) -> Vec<u64> {
 
 #[test]
 fn what_was_cut_off_stays_off_however_little_space_there_is() {
-    let (_directory, original) = place();
-    let ends = log_with_an_open_epoch(&original);
-    for (active, segments, checkpoint_first) in (1..=CORES)
-        .flat_map(|active| (0..6).flat_map(move |room| [(active, room, false), (active, room, true)]))
-    {
-        let told =
-            format!("{active} cores append, room for {segments} segments, checkpoint: {checkpoint_first}");
-        let (_copied, path) = crash_copy(&original);
-        // No files at hand: space must come from the disk.
-        for core in recover(&path).1.report.cores {
-            let prepared = core.prepared.iter().map(|segment| FileName::Segment(core.core, *segment));
-            prepared.for_each(|name| std::fs::remove_file(path.join(name.to_string())).unwrap());
+    // Cut off at a checkpoint, a log has nothing for the next one but the cut itself.
+    for cut_at_checkpoint in [false, true] {
+        let (_directory, original) = place();
+        let ends = log_with_an_open_epoch(&original, cut_at_checkpoint);
+        for (active, segments) in (1..=CORES).flat_map(|active| (0..6).map(move |room| (active, room))) {
+            for checkpoint_first in [false, true] {
+                let told = format!(
+                    "{active} cores append, room for {segments} segments, cut at a checkpoint: {cut_at_checkpoint}, \
+                     checkpoint first: {checkpoint_first}"
+                );
+                cut_off_stays_off(&original, &ends, active, segments, checkpoint_first, &told);
+            }
         }
-        let watched = Watched::new(&path);
-        let used: u64 = contents(&path).values().map(|bytes| bytes.len() as u64).sum();
-        watched.set_quota(Some(used + segments * 64 * 1024));
-        let mut options = watched.under(config(&path, active));
-        options.scope = Scope::ConsistentCut;
-        let mut manager =
-            PerCoreWalManager::new(options).unwrap_or_else(|error| panic!("{told}: opening: {error}"));
-        let mut checkpoints = CheckpointCoordinator::new(&manager);
-        let mut expected = ends.clone();
-        let is_checkpointed = checkpoint_first && checkpoints.create_checkpoint().is_ok();
-        let (key, value) = entry(0, ends[0]);
-        let accepted = manager.writer(0).append_put(&key, &value).and_then(|_| manager.writer(0).sync());
-        match &accepted {
-            Ok(sequence) => expected[0] = sequence.0,
-            Err(error) => says(error, &["no space", "append again"]),
-        }
-        assert_eq!(accepted.is_ok(), segments >= CORES as u64 || is_checkpointed, "{told}: {accepted:?}");
-        if accepted.is_ok() || is_checkpointed {
-            assert_eq!(check_recovers(&crash_copy(&path).1, &expected, &told), expected, "{told}");
-        }
-        watched.heal();
-        if accepted.is_err() {
-            manager.writer(0).append_put(&key, &value).unwrap();
-            expected[0] = manager.writer(0).sync().unwrap().0;
-        }
-        assert_eq!(check_recovers(&crash_copy(&path).1, &expected, &told), expected, "{told}: with room");
-        checkpoints.create_checkpoint().unwrap();
-        drop((checkpoints, manager));
-        assert_eq!(check_recovers(&path, &expected, &told), expected, "{told}: after a checkpoint");
     }
+}
+
+fn cut_off_stays_off(
+    original: &Path,
+    ends: &[u64],
+    active: usize,
+    segments: u64,
+    checkpoint_first: bool,
+    told: &str,
+) {
+    let (_copied, path) = crash_copy(original);
+    // No files at hand: space must come from the disk.
+    for core in recover(&path).1.report.cores {
+        let prepared = core.prepared.iter().map(|segment| FileName::Segment(core.core, *segment));
+        prepared.for_each(|name| std::fs::remove_file(path.join(name.to_string())).unwrap());
+    }
+    for name in contents(&path).into_keys().filter(|name| name.starts_with("free-")) {
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
+    let watched = Watched::new(&path);
+    let used: u64 = contents(&path).values().map(|bytes| bytes.len() as u64).sum();
+    watched.set_quota(Some(used + segments * 64 * 1024));
+    let mut options = watched.under(config(&path, active));
+    options.scope = Scope::ConsistentCut;
+    let mut manager =
+        PerCoreWalManager::new(options).unwrap_or_else(|error| panic!("{told}: opening: {error}"));
+    let mut checkpoints = CheckpointCoordinator::new(&manager);
+    let mut expected = ends.to_vec();
+    if checkpoint_first {
+        // One that fails has closed its epoch all the same: the next has nothing to close but what is owed.
+        watched.set_quota(Some(used));
+        assert!(checkpoints.create_checkpoint().is_err(), "{told}: without any room");
+        watched.set_quota(Some(used + segments * 64 * 1024));
+    }
+    let is_checkpointed = checkpoint_first && checkpoints.create_checkpoint().is_ok();
+    let (key, value) = entry(0, ends[0]);
+    let accepted = manager.writer(0).append_put(&key, &value).and_then(|_| manager.writer(0).sync());
+    match &accepted {
+        Ok(sequence) => expected[0] = sequence.0,
+        Err(error) => says(error, &["no space", "call again"]),
+    }
+    assert_eq!(accepted.is_ok(), segments >= CORES as u64 || is_checkpointed, "{told}: {accepted:?}");
+    if accepted.is_ok() || is_checkpointed {
+        assert_eq!(check_recovers(&crash_copy(&path).1, &expected, told), expected, "{told}");
+    }
+    watched.heal();
+    if accepted.is_err() {
+        manager.writer(0).append_put(&key, &value).unwrap();
+        expected[0] = manager.writer(0).sync().unwrap().0;
+    }
+    assert_eq!(check_recovers(&crash_copy(&path).1, &expected, told), expected, "{told}: with room");
+    checkpoints.create_checkpoint().unwrap();
+    drop((checkpoints, manager));
+    assert_eq!(check_recovers(&path, &expected, told), expected, "{told}: after a checkpoint");
 }

@@ -617,7 +617,7 @@ fn m18_nothing_but_a_sync_that_returned_moves_the_durable_position() {
     assert!(handle.epoch_durable(epoch).wait().is_err());
     let error = checkpoints.create_checkpoint().unwrap_err();
     assert!(
-        matches!(error, PerCoreWalError::Checkpoint { source: CheckpointFailure::Core { .. }, .. }),
+        matches!(error, PerCoreWalError::Checkpoint { cause: CheckpointFailure::Core { .. }, .. }),
         "{error}"
     );
     assert!(handle.checkpointed(epoch).wait().is_err());

@@ -116,8 +116,8 @@ fn a_directory_that_cannot_be_written_is_named_with_the_reason() {
     let watched = Watched::new(&path);
     watched.set_read_only();
     let error = PerCoreWalManager::new(watched.under(config(&path, 2))).err().unwrap();
-    let PerCoreWalError::Io { source, .. } = &error else { panic!("{error}") };
-    assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem);
+    let PerCoreWalError::Io { cause, .. } = &error else { panic!("{error}") };
+    assert_eq!(cause.kind(), ErrorKind::ReadOnlyFilesystem);
     says(&error, &["lock", path.to_str().unwrap(), "read-only"]);
     check_goes_on(&path, keys);
 }
@@ -203,13 +203,12 @@ fn a_foreign_newer_or_damaged_wal_meta_is_refused_and_named() {
         change(&mut bytes);
         std::fs::write(&meta, &bytes).unwrap();
         let error = refused(&path);
-        let PerCoreWalError::Recovery(RecoveryError::Read(ReadError::Format { path: found, source })) =
-            &error
+        let PerCoreWalError::Recovery(RecoveryError::Read(ReadError::Format { path: found, cause })) = &error
         else {
             panic!("{name}: {error}")
         };
         assert_eq!(*found, meta, "{name}");
-        assert_eq!(matches!(source, FormatError::Version { .. }), name == "newer", "{name}: {error}");
+        assert_eq!(matches!(cause, FormatError::Version { .. }), name == "newer", "{name}: {error}");
         says(&error, &[meta.to_str().unwrap(), says_this]);
         std::fs::write(&meta, &intact).unwrap();
         check_goes_on(&path, keys);
@@ -324,7 +323,10 @@ fn a_full_disk_refuses_entries_loses_none_and_takes_more_when_there_is_room() {
             for _ in 0..3 {
                 let (next, error) = append_until_full(&mut writer, accepted);
                 assert!(matches!(error, WriterError::NoSpace { .. }), "{error}");
-                says(&error, &["no space", path.to_str().unwrap(), "not accepted", "append again"]);
+                says(
+                    &error,
+                    &["no space", path.to_str().unwrap(), "accepted and acknowledged nothing", "call again"],
+                );
                 accepted = next;
             }
             // What was accepted fits: it becomes durable although the disk is full.

@@ -1,9 +1,12 @@
 //! Why reading failed, by what the caller can do about it.
+//!
+//! A message is the whole story in one line, the cause included, so `source()` does not give the cause once more.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error;
 use wal_format::{CoreId, FormatError, LogId, SegmentNumber, Sequence};
 
@@ -14,14 +17,17 @@ use crate::evidence::Evidence;
 #[non_exhaustive]
 pub enum ReadError {
     /// The operating system refused. Says nothing about the log: try again, or look at the medium.
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error(
+        "cannot {operation} {}: {cause}; this says nothing about the log: {}, then try again",
+        path.display(), remedy(cause)
+    )]
     Io {
         /// What was attempted.
         operation: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// There is not enough memory for a piece of a file that has to be read as a whole: a frame, or the manifest. Says
     /// nothing about the log: try again with more memory.
@@ -85,12 +91,12 @@ pub enum ReadError {
         reason: String,
     },
     /// A file as a whole cannot be decoded: damaged, or of a newer version, as the source says.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: FormatError,
+        cause: FormatError,
     },
     /// There are segments but no `wal.meta`: an incomplete copy, or not a log directory.
     #[error("{} has log files but no wal.meta: restore wal.meta from a backup, or give another directory", path.display())]
@@ -122,8 +128,19 @@ pub struct Defect {
 }
 
 impl ReadError {
-    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { operation, path: path.to_path_buf(), source }
+    pub(crate) fn io(operation: &'static str, path: &Path, cause: io::Error) -> Self {
+        Self::Io { operation, path: path.to_path_buf(), cause }
+    }
+}
+
+/// What to see to before reading is tried again.
+fn remedy(error: &io::Error) -> &'static str {
+    match (error.kind(), Errno::from_io_error(error)) {
+        (io::ErrorKind::PermissionDenied, _) => "give this process the permission to read",
+        (io::ErrorKind::NotFound, _) => "put back what is missing",
+        (_, Some(Errno::MFILE)) => "raise the limit on open files (RLIMIT_NOFILE, `ulimit -n`)",
+        (_, Some(Errno::NFILE)) => "raise the system's limit on open files (`fs.file-max`)",
+        _ => "look at the medium",
     }
 }
 

@@ -184,7 +184,7 @@ impl FrameReader {
         let chunk = self.chunk(at);
         let bytes = self.window.glance(at, FRAME_HEADER_BYTES, chunk)?;
         let found = Found::at(&self.seed, at, bytes)
-            .map_err(|source| ReadError::Format { path: self.window.path().to_path_buf(), source })?;
+            .map_err(|cause| ReadError::Format { path: self.window.path().to_path_buf(), cause })?;
         Ok(match found {
             Found::Header(header) => Ok(header),
             Found::Nothing => Err(StopReason::Nothing),

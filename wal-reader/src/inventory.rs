@@ -75,7 +75,7 @@ pub fn read_meta(source: &dyn Source) -> Result<Option<Meta>, ReadError> {
         return Ok(None);
     };
     let meta = Meta::decode(&bytes);
-    meta.map(Some).map_err(|error| ReadError::Format { path: source.path(names::META), source: error })
+    meta.map(Some).map_err(|error| ReadError::Format { path: source.path(names::META), cause: error })
 }
 
 /// Reads `checkpoint.manifest`; `None` if it is not there.
@@ -91,7 +91,7 @@ pub fn read_manifest(source: &dyn Source, log_id: LogId) -> Result<Option<Manife
         FormatError::OutOfMemory { bytes, .. } => {
             ReadError::OutOfMemory { path: path.clone(), bytes: bytes as u64 }
         }
-        source => ReadError::Format { path: path.clone(), source },
+        cause => ReadError::Format { path: path.clone(), cause },
     })?;
     if manifest.log_id != log_id {
         return Err(ReadError::Foreign { path, expected: log_id, found: manifest.log_id });

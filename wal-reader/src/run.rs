@@ -74,7 +74,7 @@ impl RunReader {
                 );
                 return Err(corrupt(0, reason));
             }
-            Err(source @ FormatError::Version { .. }) => return Err(ReadError::Format { path, source }),
+            Err(cause @ FormatError::Version { .. }) => return Err(ReadError::Format { path, cause }),
             Err(error) => return Err(corrupt(0, error.to_string())),
         };
         let order = Order { sequence: Sequence(0), epoch: meta.epoch, timestamp: 0 };

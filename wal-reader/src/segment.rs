@@ -84,7 +84,7 @@ pub fn read_state(
         Ok(HeaderBlock::Header(header)) => {
             Ok(Some(SegmentState::Prepared(Some((header.core, header.segment)))))
         }
-        Err(source @ FormatError::Version { .. }) => Err(ReadError::Format { path, source }),
+        Err(cause @ FormatError::Version { .. }) => Err(ReadError::Format { path, cause }),
         Err(error) => Ok(Some(SegmentState::Damaged(error))),
     }
 }

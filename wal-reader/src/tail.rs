@@ -78,8 +78,8 @@ impl Search {
                         at.saturating_add((FRAME_HEADER_BYTES.saturating_add(payload_bytes)) as u64);
                 }
                 Ok(Found::Nothing | Found::Damaged(_)) => self.residue |= at >= self.stale_until,
-                Err(source) => {
-                    return Err(ReadError::Format { path: self.window.path().to_path_buf(), source });
+                Err(cause) => {
+                    return Err(ReadError::Format { path: self.window.path().to_path_buf(), cause });
                 }
             }
             self.at += STEP;

@@ -1,4 +1,6 @@
 //! Why recovery failed, by what the caller can do about it.
+//!
+//! A message is the whole story in one line, the cause included, so `source()` does not give the cause once more.
 
 use std::path::PathBuf;
 
@@ -38,14 +40,14 @@ pub enum RecoveryError {
     },
     /// There is a checkpoint manifest, but it cannot be read.
     #[error(
-        "{}: {source}; restore it from a backup, or recover in salvage mode to take what the logs hold",
+        "{}: {cause}; restore it from a backup, or recover in salvage mode to take what the logs hold",
         path.display()
     )]
     CheckpointCorrupt {
         /// The manifest.
         path: PathBuf,
         /// What is wrong with it.
-        source: FormatError,
+        cause: FormatError,
     },
     /// The checkpoint already holds later epochs than those asked for.
     #[error("epoch {asked} cannot be had any more: the checkpoint holds everything up to epoch {checkpoint}")]
@@ -82,6 +84,13 @@ pub enum RecoveryError {
         bytes: usize,
     },
     /// The caller's own [`Replay`](crate::Replay) failed.
-    #[error("replay refused by the engine: {0}")]
-    Replay(#[source] BoxError),
+    #[error("replay refused by the engine: {}", with_sources(&**.0))]
+    Replay(BoxError),
+}
+
+/// An engine's own error and those below it, in one line: what it leaves to its sources would be told to nobody.
+#[must_use]
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |told, source| format!("{told}: {source}"))
 }

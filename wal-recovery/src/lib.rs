@@ -42,7 +42,7 @@ pub mod salvage;
 #[doc(hidden)]
 pub mod cli;
 
-pub use error::{BoxError, RecoveryError};
+pub use error::{BoxError, RecoveryError, with_sources};
 pub use manager::{PerCoreRecoveryManager, recover_per_core};
 pub use options::{Mode, Scope};
 pub use plan::{CorePlan, Plan};

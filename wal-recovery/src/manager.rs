@@ -228,7 +228,7 @@ impl PerCoreRecoveryManager {
 
     fn inventory(&self) -> Result<Inventory, RecoveryError> {
         Inventory::list(&*self.source).map_err(|error| match error {
-            ReadError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            ReadError::Io { path, cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
                 RecoveryError::NotFound { path }
             }
             error => error.into(),
@@ -253,11 +253,11 @@ impl PerCoreRecoveryManager {
     ) -> Result<(Option<Manifest>, Option<String>), RecoveryError> {
         match read_manifest(&*self.source, log_id) {
             Ok(manifest) => Ok((manifest, None)),
-            Err(ReadError::Format { path, source: source @ FormatError::Version { .. } }) => {
-                Err(ReadError::Format { path, source }.into())
+            Err(ReadError::Format { path, cause: cause @ FormatError::Version { .. } }) => {
+                Err(ReadError::Format { path, cause }.into())
             }
-            Err(ReadError::Format { path, source }) => {
-                let error = RecoveryError::CheckpointCorrupt { path, source };
+            Err(ReadError::Format { path, cause }) => {
+                let error = RecoveryError::CheckpointCorrupt { path, cause };
                 if accepts == Mode::Salvage { Ok((None, Some(error.to_string()))) } else { Err(error) }
             }
             Err(error) => Err(error.into()),

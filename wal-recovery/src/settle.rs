@@ -29,7 +29,7 @@ pub(crate) fn settle(
     for &segment in segments.iter().rev() {
         let Some(file) = open_segment(source, core, segment)? else { continue };
         let path = source.path(&segment_name(core, segment));
-        let failed = |operation, source| ReadError::Io { operation, path: path.clone(), source };
+        let failed = |operation, cause| ReadError::Io { operation, path: path.clone(), cause };
         let state = match read_state(source, log_id, core, segment) {
             // Whatever is wrong with the header, the scan will say; here it only means that nothing is proven.
             Ok(state) => state,

@@ -49,7 +49,7 @@ fn a_failing_call_is_an_error_at_every_call_and_never_a_shorter_log() {
         for at in 0..operations {
             let faults = Faults { fail_at: Some(at), for_good, ..Faults::default() };
             match attempt(&FaultySource::new(Arc::clone(&inner), faults)) {
-                Err(RecoveryError::Read(ReadError::Io { source, .. })) => {
+                Err(RecoveryError::Read(ReadError::Io { cause: source, .. })) => {
                     assert_eq!(source.to_string(), "injected fault");
                 }
                 Err(error) => panic!("call {at} of {operations}: {error}"),

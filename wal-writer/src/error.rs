@@ -1,5 +1,10 @@
 //! What can go wrong on the append side, by what the caller can do about it.
+//!
+//! A message is the whole story in one line: what failed, where, why, what that means for the call, and what to do.
+//! So `source()` gives only what the message leaves out, and a chain of errors that is printed says nothing twice. Who
+//! passes a failure on as the reason for another quotes [`WriterError::what`], since meaning and advice are its own then.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,25 +12,31 @@ use std::sync::Arc;
 use thiserror::Error;
 use wal_format::{CoreId, Sequence};
 
+use crate::storage::remedy;
+
 /// Why an append or a sync did not do what it was asked. `Clone`: every waiter gets to see the same failure.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum WriterError {
     /// A call to the file system failed. Nothing was acknowledged; the caller may try again.
-    #[error("cannot {operation} {path}: {source}")]
+    #[error(
+        "{}: this call accepted and acknowledged nothing, what was accepted before is kept; {}, then call again",
+        self.what(), remedy(cause)
+    )]
     Io {
         /// What was attempted.
         operation: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the file system said.
-        source: Arc<io::Error>,
+        cause: Arc<io::Error>,
     },
     /// There is no space for more of the log. Everything accepted so far is kept; appends work again when there is
     /// room.
     #[error(
-        "no space to preallocate {needed_bytes} bytes for {path}: the entry was not accepted; \
-         free some space or make a checkpoint, then append again"
+        "{}: this call accepted and acknowledged nothing, what was accepted before is kept; \
+         free some space or make a checkpoint, then call again",
+        self.what()
     )]
     NoSpace {
         /// The file that would have been made or extended.
@@ -52,10 +63,7 @@ pub enum WriterError {
         max: usize,
     },
     /// A sync failed and the log could not go on elsewhere. Nothing from `since` on is durable, or ever will be.
-    #[error(
-        "core {core} is poisoned: nothing from sequence {since} on is durable ({cause}); \
-         stop, replace the medium, and recover"
-    )]
+    #[error("{}; stop, replace the medium, and recover", self.what())]
     Poisoned {
         /// The core.
         core: CoreId,
@@ -65,7 +73,7 @@ pub enum WriterError {
         cause: Arc<WriterError>,
     },
     /// The log was closed while this was waited for, or before it was called.
-    #[error("the log of core {core} is closed")]
+    #[error("the log of core {core} is closed: open it again")]
     Closed {
         /// The core.
         core: CoreId,
@@ -73,8 +81,32 @@ pub enum WriterError {
 }
 
 impl WriterError {
+    /// What failed, where and why, without what it means for the caller of this crate and what to do: for messages of
+    /// whoever failed because of it.
+    #[must_use]
+    pub fn what(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(move |f| match self {
+            Self::Io { operation, path, cause } => {
+                write!(f, "cannot {operation} {}: {cause}", path.display())
+            }
+            Self::NoSpace { path, needed_bytes, .. } => {
+                write!(f, "no space to preallocate {needed_bytes} bytes for {}", path.display())
+            }
+            Self::Poisoned { core, since, cause } => {
+                write!(
+                    f,
+                    "core {core} is poisoned: nothing from sequence {since} on is durable ({})",
+                    cause.what()
+                )
+            }
+            Self::Closed { core } => write!(f, "the log of core {core} is closed"),
+            // The entry alone is at fault.
+            Self::EntryTooLarge { .. } | Self::SourceNameTooLong { .. } => write!(f, "{self}"),
+        })
+    }
+
     pub(crate) fn io(operation: &'static str, path: PathBuf, source: io::Error) -> Self {
-        Self::Io { operation, path, source: Arc::new(source) }
+        Self::Io { operation, path, cause: Arc::new(source) }
     }
 
     /// An error of a call that reserves space: out of space is a condition of its own.

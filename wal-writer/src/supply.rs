@@ -106,6 +106,12 @@ impl SegmentSupply {
         &self.storage
     }
 
+    /// What a segment takes.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
     /// From now on, no core accepts an entry unless `condition` says that it may. Called without any lock of a log. Set
     /// once; a second one is ignored.
     pub fn set_condition(&self, condition: impl Fn() -> Result<(), WriterError> + Send + Sync + 'static) {

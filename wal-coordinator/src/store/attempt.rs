@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
+use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{Epoch, FileName, LogId, RunHeader, RunMeta};
 use wal_reader::{CheckpointReader, Source};
 use wal_writer::stall::{self, Place};
@@ -31,8 +32,15 @@ pub(super) struct Attempt<'a> {
     inputs_max: usize,
     next_run: u64,
     /// Files that exist because of this attempt.
-    created: Vec<(u64, Arc<dyn StorageFile>)>,
+    created: Vec<Created>,
     bytes_written: u64,
+}
+
+struct Created {
+    run: u64,
+    file: Arc<dyn StorageFile>,
+    /// 0 until it is complete.
+    bytes: u64,
 }
 
 impl<'a> Attempt<'a> {
@@ -98,7 +106,7 @@ impl<'a> Attempt<'a> {
     /// Writes one run from others, oldest first, and the delta on top of them. `None` if no key is left.
     ///
     /// # Errors
-    /// [`StoreError::Read`], [`StoreError::Write`].
+    /// [`StoreError::Read`], [`StoreError::NoSpace`], [`StoreError::Write`].
     pub(super) fn write_run(
         &mut self,
         inputs: &[RunMeta],
@@ -137,21 +145,26 @@ impl<'a> Attempt<'a> {
         }
         let meta = writer.map(RunWriter::finish).transpose()?;
         stall::at(Place::RunWritten);
-        self.bytes_written += meta.map_or(0, |meta| meta.length);
+        if let (Some(meta), Some(created)) = (meta, self.created.last_mut()) {
+            created.bytes = meta.length;
+            self.bytes_written += meta.length;
+        }
         Ok(meta)
     }
 
     /// Syncs the files that are left, then the directory. On return, they survive a power loss.
     ///
     /// # Errors
-    /// [`StoreError::Write`].
+    /// [`StoreError::NoSpace`], [`StoreError::Write`].
     pub(super) fn make_durable(&self) -> Result<(), StoreError> {
         if self.created.is_empty() {
             return Ok(());
         }
-        for (run, file) in &self.created {
-            let path = || self.storage.path(&FileName::Run(*run).to_string());
-            uninterrupted(|| file.sync_data()).map_err(|error| StoreError::write("sync", &path(), error))?;
+        for Created { run, file, bytes } in &self.created {
+            uninterrupted(|| file.sync_data()).map_err(|error| {
+                let path = self.storage.path(&FileName::Run(*run).to_string());
+                StoreError::space("sync", &path, *bytes, error)
+            })?;
             stall::at(Place::RunSynced);
         }
         self.storage
@@ -163,7 +176,7 @@ impl<'a> Attempt<'a> {
 
     /// Removes all that was made. Best effort: no manifest names it, and the next one published clears it away.
     pub(super) fn abandon(self) {
-        for (run, _) in &self.created {
+        for Created { run, .. } in &self.created {
             let _ = self.storage.remove(&FileName::Run(*run).to_string());
         }
     }
@@ -177,12 +190,16 @@ impl<'a> Attempt<'a> {
             match uninterrupted(|| self.storage.create(&name)) {
                 Ok(file) => {
                     stall::at(Place::RunCreated);
-                    self.created.push((run, Arc::clone(&file)));
+                    self.created.push(Created { run, file: Arc::clone(&file), bytes: 0 });
                     let header = RunHeader { log_id: self.log_id, run, epoch: self.epoch };
                     return Ok(RunWriter::new(file, self.storage.path(&name), header));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(StoreError::write("create", &self.storage.path(&name), error)),
+                Err(error) => {
+                    // The least that a run takes.
+                    let path = self.storage.path(&name);
+                    return Err(StoreError::space("create", &path, HEADER_BLOCK_BYTES as u64, error));
+                }
             }
         }
     }
@@ -190,7 +207,7 @@ impl<'a> Attempt<'a> {
     /// Removes those of `runs` that this attempt made: they have been merged into another.
     fn discard(&mut self, runs: &[RunMeta]) {
         for meta in runs {
-            if let Some(index) = self.created.iter().position(|(run, _)| *run == meta.run) {
+            if let Some(index) = self.created.iter().position(|created| created.run == meta.run) {
                 self.created.swap_remove(index);
                 let _ = self.storage.remove(&FileName::Run(meta.run).to_string());
                 stall::at(Place::RunDiscarded);

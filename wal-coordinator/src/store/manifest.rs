@@ -14,8 +14,9 @@ use super::replace::{ReplaceError, replace};
 /// What it names must be durable before.
 ///
 /// # Errors
-/// [`StoreError::Write`]. If the operation is `rename` or `sync`, either manifest may be the one that a power loss
-/// leaves: both are whole, so remove nothing that either names until a later one was published.
+/// [`StoreError::NoSpace`], [`StoreError::Write`]. If it was the rename, or the sync of the directory, either manifest may
+/// be the one that a power loss leaves: both are whole, so remove nothing that either names until a later one was
+/// published.
 pub fn publish_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<(), StoreError> {
     let bytes = manifest.encode();
     if bytes.len() as u64 > MANIFEST_BYTES_MAX {
@@ -23,6 +24,7 @@ pub fn publish_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<()
         let path = storage.path(&FileName::Temporary(names::MANIFEST).to_string());
         return Err(StoreError::write("write", &path, io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
-    replace(storage, names::MANIFEST, &bytes)
-        .map_err(|ReplaceError { operation, path, source }| StoreError::write(operation, &path, source))
+    replace(storage, names::MANIFEST, &bytes).map_err(|ReplaceError { operation, path, source }| {
+        StoreError::space(operation, &path, bytes.len() as u64, source)
+    })
 }

@@ -65,7 +65,7 @@ impl RunWriter {
     /// Appends a key; without a value, as deleted.
     ///
     /// # Errors
-    /// [`StoreError::Write`].
+    /// [`StoreError::NoSpace`], [`StoreError::Write`].
     #[inline]
     pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         let operation = match value {
@@ -89,7 +89,7 @@ impl RunWriter {
     /// Seals the run and writes what is left of it. To be synced by the caller.
     ///
     /// # Errors
-    /// [`StoreError::Write`].
+    /// [`StoreError::NoSpace`], [`StoreError::Write`].
     pub(super) fn finish(mut self) -> Result<RunMeta, StoreError> {
         if self.frame_entries > 0 {
             self.close_frame(FrameKind::Data)?;
@@ -178,6 +178,6 @@ impl RunWriter {
 
     fn write(&self, bytes: usize) -> Result<(), StoreError> {
         write_all_at(&*self.file, &self.buffer[..bytes], self.offset)
-            .map_err(|error| StoreError::write("write", &self.path, error))
+            .map_err(|error| StoreError::space("write", &self.path, bytes as u64, error))
     }
 }

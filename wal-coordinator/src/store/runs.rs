@@ -127,8 +127,8 @@ impl CheckpointStore for RunStore {
 
     fn published(&mut self, manifest: &Manifest) -> Result<(), StoreError> {
         let named: BTreeSet<u64> = manifest.runs.iter().map(|run| run.run).collect();
-        let names = self.source.names().map_err(|source| {
-            StoreError::Read(ReadError::Io { operation: "list", path: self.source.path(""), source })
+        let names = self.source.names().map_err(|cause| {
+            StoreError::Read(ReadError::Io { operation: "list", path: self.source.path(""), cause })
         })?;
         let (mut removed, mut first_error) = (0, None);
         for name in names {

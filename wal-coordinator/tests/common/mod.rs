@@ -154,10 +154,16 @@ pub(crate) fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     names.into_iter().map(|name| (name.clone(), std::fs::read(path.join(name)).unwrap())).collect()
 }
 
-/// Asserts that a message names all that it should.
+/// Asserts that a message names all that it should, and that its sources repeat nothing of it.
 #[track_caller]
 pub(crate) fn says(error: &dyn std::error::Error, words: &[&str]) {
     let message = error.to_string();
+    for source in std::iter::successors(error.source(), |source| source.source()) {
+        assert!(
+            !message.contains(&source.to_string()),
+            "{message:?} says it all, and its source says {source}"
+        );
+    }
     for word in words {
         assert!(message.contains(word), "{message:?} does not say {word:?}");
     }
@@ -229,7 +235,30 @@ pub(crate) struct Fault {
     pub(crate) after: usize,
     /// How many fail then.
     pub(crate) times: usize,
-    pub(crate) error: io::ErrorKind,
+    pub(crate) error: Refused,
+}
+
+/// What a call that fails says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refused {
+    Kind(io::ErrorKind),
+    /// A number of the operating system.
+    Os(i32),
+}
+
+impl From<io::ErrorKind> for Refused {
+    fn from(kind: io::ErrorKind) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Kind(kind) => kind.into(),
+            Refused::Os(number) => Self::from_raw_os_error(number),
+        }
+    }
 }
 
 type Hook = Arc<dyn Fn(Kind, &str) + Send + Sync>;
@@ -266,7 +295,8 @@ impl Watched {
         config
     }
 
-    pub(crate) fn fail(&self, kind: Kind, name: &str, after: usize, times: usize, error: io::ErrorKind) {
+    pub(crate) fn fail(&self, kind: Kind, name: &str, after: usize, times: usize, error: impl Into<Refused>) {
+        let error = error.into();
         self.state.lock().faults.push(Fault { kind, name: name.to_owned(), after, times, error });
     }
 
@@ -345,9 +375,9 @@ impl Watched {
 }
 
 impl State {
-    fn refusal(&mut self, call: &Call, grows_to: Option<u64>, path: &Path) -> Option<io::ErrorKind> {
+    fn refusal(&mut self, call: &Call, grows_to: Option<u64>, path: &Path) -> Option<Refused> {
         if self.is_read_only {
-            return Some(io::ErrorKind::ReadOnlyFilesystem);
+            return Some(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         for fault in &mut self.faults {
             if fault.kind != call.kind || !call.name.contains(&fault.name) || fault.times == 0 {
@@ -363,7 +393,7 @@ impl State {
         let (quota, to) = (self.quota_bytes?, grows_to?);
         let has = std::fs::metadata(path.join(&call.name)).map_or(0, |metadata| metadata.len());
         let is_full = to > has && used_bytes(path, &call.name) + to > quota;
-        is_full.then_some(io::ErrorKind::StorageFull)
+        is_full.then_some(io::ErrorKind::StorageFull.into())
     }
 }
 

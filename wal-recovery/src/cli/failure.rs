@@ -64,7 +64,7 @@ fn code_of(error: &RecoveryError) -> u8 {
         RecoveryError::CheckpointMissing { .. } | RecoveryError::CheckpointCorrupt { .. } => DAMAGED,
         RecoveryError::Read(error) => match error {
             ReadError::Io { .. } | ReadError::OutOfMemory { .. } => IO,
-            ReadError::Format { source, .. } if is_newer(source) => USAGE,
+            ReadError::Format { cause, .. } if is_newer(cause) => USAGE,
             _ => DAMAGED,
         },
         RecoveryError::Replay(_) | RecoveryError::OutOfMemory { .. } | RecoveryError::Overtaken { .. } => IO,
@@ -74,7 +74,7 @@ fn code_of(error: &RecoveryError) -> u8 {
 /// What reading a file meets that is removed or used again meanwhile.
 fn is_of_released(error: &ReadError) -> bool {
     match error {
-        ReadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        ReadError::Io { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
         ReadError::Corrupt(_)
         | ReadError::Missing(_)
         | ReadError::Misplaced { .. }

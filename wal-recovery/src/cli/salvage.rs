@@ -139,7 +139,7 @@ impl From<SalvageError> for Failure {
     fn from(error: SalvageError) -> Self {
         match error {
             SalvageError::Recovery(error) => Self::Log(error),
-            SalvageError::Write { operation, path, source } => Self::File { operation, path, source },
+            SalvageError::Write { operation, path, cause: source } => Self::File { operation, path, source },
             error @ SalvageError::Differs { .. } => Self::Copy(error.to_string()),
             error => Self::Usage(error.to_string()),
         }

@@ -185,7 +185,7 @@ fn log_id(path: &Path, plan: &Plan) -> Result<LogId, Failure> {
 pub(super) fn bytes_of(source: &dyn Source) -> Result<u64, Failure> {
     let inventory = match Inventory::list(source) {
         Ok(inventory) => inventory,
-        Err(ReadError::Io { path, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(ReadError::Io { path, cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
             return Err(RecoveryError::NotFound { path }.into());
         }
         Err(error) => return Err(error.into()),

@@ -62,14 +62,14 @@ pub enum SalvageError {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}: {cause}; remove what there is of the copy, see to the cause, then salvage again", path.display())]
     Write {
         /// What was attempted.
         operation: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Recovery of what was written does not find what was written: keep the original, and do not use the copy.
     #[error("the copy in {} is not what was written: {what}", path.display())]
@@ -225,8 +225,8 @@ fn sync_directory(path: &Path) -> Result<(), SalvageError> {
     sync.map_err(|error| failed("sync", path, error))
 }
 
-fn failed(operation: &'static str, path: &Path, source: io::Error) -> SalvageError {
-    SalvageError::Write { operation, path: path.to_owned(), source }
+fn failed(operation: &'static str, path: &Path, cause: io::Error) -> SalvageError {
+    SalvageError::Write { operation, path: path.to_owned(), cause }
 }
 
 /// 128 bits that no other log has: the standard library's per-process random keys, hashed with what is unique here.

@@ -8,12 +8,14 @@ mod directory;
 pub mod model;
 #[cfg(feature = "testing")]
 pub mod recording;
+mod remedy;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use directory::DirectoryStorage;
+pub use remedy::remedy;
 
 /// A directory that holds a log. Names are plain file names in it.
 pub trait Storage: Send + Sync {

@@ -50,8 +50,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "failed-core-left-out-of-a-checkpoint",
         file: "wal-coordinator/src/checkpoint.rs",
-        old: "let at = result.map_err(|source| CheckpointFailure::Core { core, source })?;",
-        new: "let Ok(at) = result.map_err(|source| CheckpointFailure::Core { core, source }) else { continue };",
+        old: "let at = result.map_err(|cause| CheckpointFailure::Core { core, cause })?;",
+        new: "let Ok(at) = result.map_err(|cause| CheckpointFailure::Core { core, cause }) else { continue };",
         test: Test::In(
             "wal-coordinator",
             "trouble",
@@ -165,8 +165,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "run-not-synced",
         file: "wal-coordinator/src/store/attempt.rs",
-        old: "uninterrupted(|| file.sync_data()).map_err(|error| StoreError::write(\"sync\", &path(), error))?;",
-        new: "let _ = (path, file);",
+        old: "uninterrupted(|| file.sync_data()).map_err(|error| {\n                let path =",
+        new: "let _ = file;\n            Ok(()).map_err(|error| {\n                let path =",
         test: Test::Unit(
             "wal-coordinator",
             "store::tests::shape::what_is_named_is_synced_and_so_is_its_name_before_the_manifest_is_written",

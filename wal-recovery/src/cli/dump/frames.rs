@@ -60,8 +60,8 @@ pub(in crate::cli) fn each(
 ) -> Result<(), Failure> {
     let path = survey.source.path(&segment_name(core, span.segment));
     let Some(file) = open_segment(&*survey.source, core, span.segment)? else {
-        let source = std::io::ErrorKind::NotFound.into();
-        return Err(ReadError::Io { operation: "open", path, source }.into());
+        let cause = std::io::ErrorKind::NotFound.into();
+        return Err(ReadError::Io { operation: "open", path, cause }.into());
     };
     let seed = SegmentSeed::new(survey.log_id, core, span.segment);
     let mut frames =
