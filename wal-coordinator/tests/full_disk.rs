@@ -483,7 +483,9 @@ fn cut_off_stays_off(
     }
     let watched = Watched::new(&path);
     let used: u64 = contents(&path).values().map(|bytes| bytes.len() as u64).sum();
-    watched.set_quota(Some(used + segments * 64 * 1024));
+    // And for a manifest, which is no room for another segment.
+    let room = used + segments * 64 * 1024 + 32 * 1024;
+    watched.set_quota(Some(room));
     let mut options = watched.under(config(&path, active));
     options.scope = Scope::ConsistentCut;
     let mut manager =
@@ -494,7 +496,7 @@ fn cut_off_stays_off(
         // One that fails has closed its epoch all the same: the next has nothing to close but what is owed.
         watched.set_quota(Some(used));
         assert!(checkpoints.create_checkpoint().is_err(), "{told}: without any room");
-        watched.set_quota(Some(used + segments * 64 * 1024));
+        watched.set_quota(Some(room));
     }
     let is_checkpointed = checkpoint_first && checkpoints.create_checkpoint().is_ok();
     let (key, value) = entry(0, ends[0]);
