@@ -279,6 +279,8 @@ struct State {
     is_read_only: bool,
     hook: Option<Hook>,
     reads: Vec<String>,
+    /// What the files that somebody has open are called now.
+    names: Vec<Arc<Mutex<String>>>,
 }
 
 impl Watched {
@@ -370,7 +372,9 @@ impl Watched {
     }
 
     fn file(&self, name: &str, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(WatchedFile { storage: self.clone(), name: name.to_owned(), inner })
+        let name = Arc::new(Mutex::new(name.to_owned()));
+        self.state.lock().names.push(Arc::clone(&name));
+        Arc::new(WatchedFile { storage: self.clone(), name, inner })
     }
 }
 
@@ -418,7 +422,14 @@ impl Storage for Watched {
         Ok(self.file(name, file))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.perform(call(Kind::Rename, from), None, || self.inner.rename(from, to))
+        self.perform(call(Kind::Rename, from), None, || self.inner.rename(from, to))?;
+        for name in &self.state.lock().names {
+            let mut name = name.lock();
+            if *name == from {
+                to.clone_into(&mut name);
+            }
+        }
+        Ok(())
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.perform(call(Kind::Remove, name), None, || self.inner.remove(name))
@@ -439,23 +450,30 @@ impl Storage for Watched {
 
 struct WatchedFile {
     storage: Watched,
-    name: String,
+    name: Arc<Mutex<String>>,
     inner: Arc<dyn StorageFile>,
+}
+
+impl WatchedFile {
+    /// A copy: nothing is held while the call is made.
+    fn name(&self) -> String {
+        self.name.lock().clone()
+    }
 }
 
 impl StorageFile for WatchedFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let is_zeros = bytes.iter().all(|byte| *byte == 0);
-        let call = Call { offset, is_zeros, ..call(Kind::Write, &self.name) };
+        let call = Call { offset, is_zeros, ..call(Kind::Write, &self.name()) };
         let to = offset + bytes.len() as u64;
         self.storage.perform(call, Some(to), || self.inner.write_at(bytes, offset))
     }
     fn allocate(&self, length: u64) -> io::Result<()> {
-        let call = Call { offset: length, ..call(Kind::Allocate, &self.name) };
+        let call = Call { offset: length, ..call(Kind::Allocate, &self.name()) };
         self.storage.perform(call, Some(length), || self.inner.allocate(length))
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.storage.perform(call(Kind::Sync, &self.name), None, || self.inner.sync_data())
+        self.storage.perform(call(Kind::Sync, &self.name()), None, || self.inner.sync_data())
     }
 }
 
