@@ -6,7 +6,7 @@ mod golden;
 #[path = "common/random.rs"]
 mod random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use golden::{Entry, encode_entries};
@@ -231,9 +231,13 @@ fn manifests_come_back_equal() {
                 .map(|(source, offset)| SourceOffset { source, offset })
                 .collect(),
             watermarks: per_core(&mut random, |random| random.u64().cast_signed()),
+            // Each run once.
             runs: (0..runs)
-                .map(|_| RunMeta {
-                    run: random.u64() % next_run,
+                .map(|_| random.u64() % next_run)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(|run| RunMeta {
+                    run,
                     entries: random.magnitude(),
                     length: random.magnitude(),
                     digest: u32::try_from(random.u64() >> 32).unwrap(),

@@ -1,7 +1,7 @@
 //! The places at which an engine can be told to die: those that the log itself names, and the steps of reading it back.
 //!
 //! The environment variable [`VARIABLE`] names one and which visit of it is the last. Only a build with the feature
-//! `kill-points` has the places; without it, [`arm`] refuses. The process ends by SIGKILL that it sends to itself, after
+//! `kill-points` has the places; without it, `arm` refuses. The process ends by SIGKILL that it sends to itself, after
 //! one line that says where: nothing is unwound, flushed or closed.
 
 use std::fmt;
