@@ -81,8 +81,19 @@ fn doc() -> Result<(), Failure> {
 }
 
 /// Packs every crate and builds it from its archive, so that a file that only the checkout has is missed.
+///
+/// In a directory that never was before: cargo unpacks the archives that the others depend on once for each
+/// path and version, outside of the target directory, and later builds against that first copy, whatever has
+/// changed since. A second run at the same place would judge today's crates by yesterday's `wal-format`.
 fn package() -> Result<(), Failure> {
-    process::run(process::cargo().args(["package", "--workspace", "--allow-dirty"]))
+    let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let place = process::target_dir().join(format!("package-{}", since_epoch.as_nanos()));
+    let mut cargo = process::cargo();
+    cargo.args(["package", "--workspace", "--allow-dirty", "--target-dir"]).arg(&place);
+    let result = process::run(&mut cargo);
+    // What is left behind only takes space, in a directory that is there to be deleted.
+    drop(std::fs::remove_dir_all(&place));
+    result
 }
 
 fn kills() -> Result<(), Failure> {
