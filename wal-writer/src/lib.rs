@@ -26,6 +26,11 @@ mod flaw;
 mod log;
 #[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(all(loom, feature = "testing"))]
+#[doc(hidden)]
+pub mod loom_rig;
+#[doc(hidden)]
+pub mod mistake;
 mod options;
 mod parts;
 mod pin;

@@ -89,30 +89,7 @@ pub(crate) use imp::*;
 #[cfg(feature = "testing")]
 pub(crate) type PlainMutex<T> = parking_lot::Mutex<T>;
 
-use std::sync::atomic::Ordering;
-
-/// Names every ordering and fence that a protocol of this crate rests on. Production code says which one it needs
-/// (`Edge::TailPublish.order()`, a constant once compiled); a loom model can take one away and must then fail.
-macro_rules! edges {
-    ($($(#[$doc:meta])* $name:ident: $strength:ident,)*) => {
-        /// One ordering of one protocol; the file that uses it argues what it pairs with.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Edge { $($(#[$doc])* $name,)* }
-
-        impl Edge {
-            /// All of them, for the test that each has a model that needs it.
-            #[cfg(all(test, loom))]
-            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
-
-            #[inline(always)]
-            const fn strength(self) -> Ordering {
-                match self { $(Self::$name => Ordering::$strength,)* }
-            }
-        }
-    };
-}
-
-edges! {
+crate::edges! {
     /// `ring.rs`: publishing a record.
     TailPublish: Release,
     /// `ring.rs`: the consumer sees it.
@@ -147,49 +124,13 @@ edges! {
     ProgressRead: Acquire,
 }
 
-#[cfg(not(loom))]
 impl Edge {
-    #[inline(always)]
-    pub(crate) const fn order(self) -> Ordering {
-        self.strength()
-    }
-
+    /// The fence that this edge is.
     #[inline(always)]
     pub(crate) fn fence(self) {
-        fence(self.strength());
-    }
-}
-
-#[cfg(loom)]
-impl Edge {
-    pub(crate) fn order(self) -> Ordering {
-        if weakened::is(self) { Ordering::Relaxed } else { self.strength() }
-    }
-
-    pub(crate) fn fence(self) {
-        if !weakened::is(self) {
+        if !self.is_planted() {
             fence(self.strength());
         }
-    }
-}
-
-/// The edge that the model on this thread does without. loom runs all threads of a model on the thread that called it.
-#[cfg(loom)]
-pub(crate) mod weakened {
-    use super::Edge;
-    use std::cell::Cell;
-
-    thread_local! {
-        static EDGE: Cell<Option<Edge>> = const { Cell::new(None) };
-    }
-
-    pub(super) fn is(edge: Edge) -> bool {
-        EDGE.get() == Some(edge)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn set(edge: Option<Edge>) {
-        EDGE.set(edge);
     }
 }
 

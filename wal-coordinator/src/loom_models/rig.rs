@@ -3,37 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use wal_format::{CoreId, Epoch, LogId, SegmentNumber, Sequence};
+use wal_format::{CoreId, Epoch, SegmentNumber, Sequence};
 use wal_reader::{MemorySource, PerCoreWalReader, Source, SourceFile};
+pub(super) use wal_writer::loom_rig::check;
+use wal_writer::loom_rig::{self, LOG_ID, clock};
 use wal_writer::storage::model::{ModelReader, ModelStorage};
-use wal_writer::{
-    Clock, CoreLog, CoreWalWriter, Flusher, GlobalEpoch, LogOptions, LogParts, OnSyncFailure, SegmentSupply,
-    StartAt, Storage, TimeSource,
-};
+use wal_writer::{CoreLog, CoreWalWriter, Flusher, GlobalEpoch, Storage};
 
 use crate::decision::Decision;
 use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts};
-
-const LOG_ID: LogId = LogId([7; 16]);
-
-/// Runs `model` under every schedule. Whole logs take more steps than loom allows by default. Says, with
-/// `--nocapture`, how many there were.
-pub(super) fn check(model: fn()) {
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 50_000;
-    let schedules = Arc::new(AtomicUsize::new(0));
-    builder.check({
-        let schedules = Arc::clone(&schedules);
-        move || {
-            schedules.fetch_add(1, Relaxed);
-            model();
-        }
-    });
-    println!("{} schedules", schedules.load(Relaxed));
-}
 
 /// A log whose next entry of each core is number 0, of epoch 1.
 pub(super) struct Rig {
@@ -42,52 +22,27 @@ pub(super) struct Rig {
     pub(super) writers: Vec<CoreWalWriter>,
 }
 
-struct StandingStill;
-
-impl TimeSource for StandingStill {
-    fn now_ns(&self) -> u64 {
-        1_000
-    }
-}
-
-fn clock() -> Clock {
-    Clock::injected(Arc::new(StandingStill))
-}
-
 /// One core's writer and log, on `storage`.
 pub(super) fn core(
     storage: &ModelStorage,
     retention: wal_writer::Retention,
     flusher: Option<Arc<dyn Flusher>>,
 ) -> (CoreWalWriter, Arc<CoreLog>) {
-    let seam: Arc<dyn Storage> = Arc::new(storage.clone());
-    let supply = Arc::new(SegmentSupply::new(seam, 8192, 1));
-    let parts = parts(CoreId(0), retention, supply, flusher);
+    let supply = loom_rig::supply(Arc::new(storage.clone()));
+    let parts = loom_rig::parts(CoreId(0), retention, supply, flusher);
     CoreWalWriter::new(parts, Arc::new(GlobalEpoch::new(Epoch(1))), clock(), 0)
-}
-
-fn parts(
-    core: CoreId,
-    retention: wal_writer::Retention,
-    supply: Arc<SegmentSupply>,
-    flusher: Option<Arc<dyn Flusher>>,
-) -> LogParts {
-    let on_sync_failure = OnSyncFailure::Continue;
-    let options = LogOptions { ring_bytes: 128, segment_bytes: 8192, retention, on_sync_failure };
-    let start = StartAt { sequence: Sequence(0), timestamp_ns: 1_000, epoch: Epoch(0), end: None };
-    LogParts { log_id: LOG_ID, core, options, start, supply, flusher }
 }
 
 /// A log of so many cores.
 pub(super) fn rig(cores: u16) -> Rig {
     let storage = ModelStorage::default();
     let seam: Arc<dyn Storage> = Arc::new(storage.clone());
-    let supply = Arc::new(SegmentSupply::new(Arc::clone(&seam), 8192, 1));
+    let supply = loom_rig::supply(Arc::clone(&seam));
     let global = Arc::new(GlobalEpoch::new(Epoch(1)));
     let until_durable = wal_writer::Retention::UntilDurable;
     let (writers, logs): (Vec<_>, Vec<_>) = (0..cores)
         .map(|core| {
-            let parts = parts(CoreId(core), until_durable, Arc::clone(&supply), None);
+            let parts = loom_rig::parts(CoreId(core), until_durable, Arc::clone(&supply), None);
             CoreWalWriter::new(parts, Arc::clone(&global), clock(), 0)
         })
         .unzip();

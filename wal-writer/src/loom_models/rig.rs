@@ -1,41 +1,23 @@
 //! One core's log as it is in production, on the model storage, and what must hold of its files at any moment.
 //!
-//! Shrunk for loom: a ring of 128 bytes, segments of two pages, and everything that needs no second thread (the first
-//! segment, the first entries) done before there is one.
+//! What needs no second thread (the first segment, the first entries) is done before there is one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::Notify;
-use wal_format::{Barrier, CoreId, Epoch, LogId, PerCoreWalEntry, Sequence, WalOperation};
+use wal_format::{Barrier, CoreId, Epoch, PerCoreWalEntry, Sequence, WalOperation};
 use wal_reader::{MemorySource, PerCoreWalReader};
 
+pub(super) use crate::loom_rig::check;
+use crate::loom_rig::{self, LOG_ID};
 use crate::storage::model::{ModelImage, ModelStorage};
 use crate::{
-    Clock, CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, LogOptions, LogParts, OnSyncFailure,
-    Retention, SealedAt, SegmentSupply, StartAt, Storage, TimeSource, WriterError,
+    CoreLog, CoreWalWriter, EpochEnd, Flusher, GlobalEpoch, Retention, SealedAt, SegmentSupply, WriterError,
 };
 
 pub(super) const CORE: CoreId = CoreId(0);
-const LOG_ID: LogId = LogId([7; 16]);
 /// A value that goes beside the ring; two of them do not fit one segment.
 const LARGE_BYTES: usize = 4000;
-
-/// Runs `model` under every schedule. A whole log takes more steps than loom allows by default. Says, with
-/// `--nocapture`, how many there were.
-pub(super) fn check(model: fn()) {
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 20_000;
-    let schedules = Arc::new(AtomicUsize::new(0));
-    builder.check({
-        let schedules = Arc::clone(&schedules);
-        move || {
-            schedules.fetch_add(1, Relaxed);
-            model();
-        }
-    });
-    println!("{} schedules", schedules.load(Relaxed));
-}
 
 /// A log whose first entry will be number 0 of epoch 1.
 pub(super) struct Rig {
@@ -46,29 +28,16 @@ pub(super) struct Rig {
     pub(super) writer: CoreWalWriter,
 }
 
-struct StandingStill;
-
-impl TimeSource for StandingStill {
-    fn now_ns(&self) -> u64 {
-        1_000
-    }
-}
-
 pub(super) fn rig(retention: Retention) -> Rig {
     rig_with(retention, None)
 }
 
 pub(super) fn rig_with(retention: Retention, flusher: Option<Arc<dyn Flusher>>) -> Rig {
     let storage = ModelStorage::default();
-    let seam: Arc<dyn Storage> = Arc::new(storage.clone());
-    let supply = Arc::new(SegmentSupply::new(seam, 8192, 1));
+    let supply = loom_rig::supply(Arc::new(storage.clone()));
     let global = Arc::new(GlobalEpoch::new(Epoch(1)));
-    let on_sync_failure = OnSyncFailure::Continue;
-    let options = LogOptions { ring_bytes: 128, segment_bytes: 8192, retention, on_sync_failure };
-    let start = StartAt { sequence: Sequence(0), timestamp_ns: 1_000, epoch: Epoch(0), end: None };
-    let parts = LogParts { log_id: LOG_ID, core: CORE, options, start, supply: Arc::clone(&supply), flusher };
-    let clock = Clock::injected(Arc::new(StandingStill));
-    let (writer, log) = CoreWalWriter::new(parts, Arc::clone(&global), clock, 0);
+    let parts = loom_rig::parts(CORE, retention, Arc::clone(&supply), flusher);
+    let (writer, log) = CoreWalWriter::new(parts, Arc::clone(&global), loom_rig::clock(), 0);
     Rig { storage, supply, global, log, writer }
 }
 

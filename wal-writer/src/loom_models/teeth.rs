@@ -1,73 +1,11 @@
 //! Teeth: without any one of the orderings that the protocols name, and with any one of the flaws that they could
 //! have, a model fails. So no model passes because it is blind, and no ordering is stronger than it has to be.
 
-use std::panic::catch_unwind;
+use super::{closing, drains, epoch, failures, progress, ring, space, syncs};
+use crate::flaw::Flaw;
+use crate::sync::Edge;
 
-use super::{closing, drains, epoch, failures, progress, rig, ring, space, syncs};
-use crate::flaw::{Flaw, planted};
-use crate::sync::{Edge, weakened};
-
-/// What a model goes without.
-#[derive(Clone, Copy, Debug)]
-enum Mistake {
-    Weakened(Edge),
-    Planted(Flaw),
-}
-
-impl Mistake {
-    fn make(self) {
-        match self {
-            Self::Weakened(edge) => weakened::set(Some(edge)),
-            Self::Planted(flaw) => planted::set(Some(flaw)),
-        }
-    }
-
-    fn unmake() {
-        weakened::set(None);
-        planted::set(None);
-    }
-}
-
-/// Runs `model` with `mistake`: it must fail, and by what it asserts, not by running out of loom's bounds.
-fn check(mistake: Mistake, model: fn()) {
-    mistake.make();
-    let result = catch_unwind(|| rig::check(model));
-    Mistake::unmake();
-    let panic = result.expect_err("the model does not see the mistake");
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a message");
-    println!("{mistake:?}: {message}");
-    assert!(!message.contains("exceeded"), "{mistake:?}: {message}");
-}
-
-macro_rules! teeth {
-    (
-        $($edge_test:ident: $edge:ident fails $edge_model:path,)*
-        --
-        $($flaw_test:ident: $flaw:ident fails $flaw_model:path,)*
-    ) => {
-        const PROVEN_EDGES: &[Edge] = &[$(Edge::$edge),*];
-        const PROVEN_FLAWS: &[Flaw] = &[$(Flaw::$flaw),*];
-
-        $(
-            #[test]
-            fn $edge_test() {
-                check(Mistake::Weakened(Edge::$edge), $edge_model);
-            }
-        )*
-        $(
-            #[test]
-            fn $flaw_test() {
-                check(Mistake::Planted(Flaw::$flaw), $flaw_model);
-            }
-        )*
-    };
-}
-
-teeth! {
+crate::teeth! {
     without_tail_publish: TailPublish fails ring::publish,
     without_tail_read: TailRead fails ring::publish,
     without_head_release: HeadRelease fails ring::reuse,
@@ -99,18 +37,4 @@ teeth! {
     ignoring_a_pin: IgnoresPin fails epoch::cut,
     checking_outside_of_the_lock: ChecksUnlocked fails progress::blocking,
     keeping_an_overtaken_number: KeepsOvertakenNumber fails space::overtaken,
-}
-
-#[test]
-fn every_ordering_has_teeth() {
-    for edge in Edge::ALL {
-        assert!(PROVEN_EDGES.contains(edge), "no model is known to need {edge:?}");
-    }
-}
-
-#[test]
-fn every_flaw_is_seen() {
-    for flaw in Flaw::ALL {
-        assert!(PROVEN_FLAWS.contains(flaw), "no model is known to see {flaw:?}");
-    }
 }
