@@ -4,7 +4,8 @@
 //!
 //! - `demo`: counts the words of real text, exactly once, while the process that counts is killed ([`demo`]).
 //! - `crash`: a tighter torture; every entry that comes back is checked byte by byte against an oracle ([`crash`]).
-//! - `bench`: every figure that the log is judged by, beside a plain yardstick in the same run ([`measure`]).
+//! - `bench`: every figure that the log is judged by, beside a plain yardstick in the same run ([`measure`]), as data
+//!   ([`results`]) and as documents ([`report`]).
 //!
 //! The first two start themselves a second time, as the engine that is killed: a crash that is only simulated inside
 //! a process forgives too much.
@@ -17,11 +18,17 @@
 
 pub mod args;
 pub mod child;
+pub mod machine;
 pub mod random;
+pub mod samples;
 pub mod table;
+pub mod workload;
+pub mod yardstick;
 
 pub mod demo;
 
 pub mod crash;
 
 pub mod measure;
+pub mod report;
+pub mod results;

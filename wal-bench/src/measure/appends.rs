@@ -8,7 +8,7 @@ use wal_coordinator::{CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, Retent
 
 use super::samples::{Samples, ns_each};
 use super::yardstick::{PLAIN_ENTRY_BYTES, write_plain, write_plain_entry, zero_filled};
-use super::{Failure, Plan, Row, VALUE_BYTES, key};
+use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
 
 const VALUE: [u8; VALUE_BYTES] = [42; VALUE_BYTES];
 /// Fits the default ring of 4 MiB.
@@ -18,7 +18,7 @@ const RETENTIONS: [(Retention, &str); 2] = [
     (Retention::UntilWritten, "ring kept until written"),
 ];
 
-pub(super) fn one_core(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn one_core(plan: &Plan) -> Result<Measured, Failure> {
     let mut rows = burst(plan, false)?;
     rows.extend(burst(plan, true)?);
     let entries = plan.choose(4_000_000, 1_000_000);
@@ -49,7 +49,7 @@ pub(super) fn one_core(plan: &Plan) -> Result<Vec<Row>, Failure> {
             "ns",
         ));
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
 /// Bursts that the ring takes in, each followed by a sync that is not counted. The best round tells what the code costs,
@@ -80,7 +80,8 @@ fn burst(plan: &Plan, inline: bool) -> Result<Vec<Row>, Failure> {
         let name = format!("append, bursts that fit the ring, {mode}: {label}");
         Row::beside(&name, log.quantile(part), yardstick.quantile(part), "ns")
     };
-    Ok(vec![row(0.5, "median"), row(0.0, "best round")])
+    let median = row(0.5, "median");
+    Ok(vec![if inline { median } else { median.aim("burst") }, row(0.0, "best round")])
 }
 
 /// ns per entry and core of `cores` cores that append `entries` each: until appended, and until all is durable.
@@ -114,7 +115,7 @@ fn append(writer: &mut CoreWalWriter, entries: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn two_cores(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn two_cores(plan: &Plan) -> Result<Measured, Failure> {
     let entries = plan.choose(2_000_000, 500_000);
     let (mut one, mut two) = (Samples::default(), Samples::default());
     for _ in 0..plan.choose(5, 2) {
@@ -128,7 +129,7 @@ pub(super) fn two_cores(plan: &Plan) -> Result<Vec<Row>, Failure> {
         "M entries/s",
     );
     let burst = two_bursts(plan)?;
-    Ok(vec![row, burst])
+    Ok(vec![row, burst.aim("cores")].into())
 }
 
 /// Both cores append a burst at the same time.

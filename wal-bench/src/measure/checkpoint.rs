@@ -8,11 +8,11 @@ use wal_coordinator::{CheckpointCoordinator, CheckpointReport, CoreWalWriter};
 
 use super::appends::append_distinct;
 use super::samples::Samples;
-use super::{Failure, Plan, Row, VALUE_BYTES, figures, key};
+use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
 
 const KEYS: u64 = 1_000_000;
 
-pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let (mut seconds, mut megabytes) = (Samples::default(), Samples::default());
     let (mut during, mut without) = (Samples::default(), Samples::default());
     for _ in 0..plan.choose(3, 1) {
@@ -21,16 +21,24 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
         megabytes.push(as_f64(report.bytes_written) / 1e6 / time.as_secs_f64());
     }
     let mut rows = vec![
-        Row::alone("checkpoint of 1 M distinct keys", format!("{} s", figures(seconds.median()))),
-        Row::alone("checkpoint, written by the store", format!("{} MB/s", figures(megabytes.median()))),
+        Row::alone("checkpoint of 1 M distinct keys", seconds.median(), "s"),
+        Row::alone("checkpoint, written by the store", megabytes.median(), "MB/s").aim("store"),
     ];
     for (part, label) in [(0.5, "p50"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")] {
         let name = format!("append on another core during it, beside without: {label}");
-        rows.push(Row::beside(&name, during.quantile(part), without.quantile(part), "ns"));
+        let row = Row::beside(&name, during.quantile(part), without.quantile(part), "ns");
+        rows.push(match label {
+            "p99.9" | "p99.99" => row.aim(&format!("busy-{label}")),
+            _ => row,
+        });
     }
-    let (appends, calm) = (during.len() as u64, without.len() as u64);
-    rows.push(Row::alone("appends that were timed", format!("{appends} during, {calm} without")));
-    Ok(rows)
+    rows.push(Row::beside(
+        "appends that were timed",
+        as_f64(during.len() as u64),
+        as_f64(without.len() as u64),
+        "",
+    ));
+    Ok(rows.into())
 }
 
 fn round(

@@ -14,49 +14,48 @@ use wal_coordinator::{CoreWalWriter, Epoch, LogHandle, PerCoreWalManager};
 use wal_writer::{EpochPin, GlobalEpoch};
 
 use super::samples::Samples;
-use super::{Failure, Plan, Row, VALUE_BYTES, figures, key, nowhere};
+use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key, nowhere};
 
 const CORES: [usize; 4] = [1, 4, 16, 64];
 /// Work of a busy core between two entries.
 const WORK: Duration = Duration::from_micros(20);
 
-pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let mut rows = Vec::new();
     let cpus = thread::available_parallelism()?;
     for cores in CORES {
-        rows.push(shown(
+        rows.extend(shown(
             &format!("closing an epoch of {cores} idle cores, the protocol alone"),
             idle(plan, cores),
         ));
     }
     for cores in CORES {
         let samples = one_wrote(plan, cores)?;
-        rows.push(shown(
+        rows.extend(shown(
             &format!("`advance_epoch`, one of {cores} cores has written, then all are idle"),
             samples,
         ));
     }
     for cores in CORES {
         let samples = busy(plan, cores)?;
-        rows.push(shown(&format!("`advance_epoch`, {cores} busy cores on {cpus} CPUs"), samples));
+        rows.extend(shown(&format!("`advance_epoch`, {cores} busy cores on {cpus} CPUs"), samples));
     }
     let (mut without, _) = append_beside(plan, None)?;
     for (label, pause) in
         [("1 000 a second", Some(Duration::from_millis(1))), ("as many as go", Some(Duration::ZERO))]
     {
-        let (mut during, closes) = append_beside(plan, pause)?;
-        let name = |what: &str| format!("append while epochs close, {label} ({closes}), beside none: {what}");
+        let (mut during, _) = append_beside(plan, pause)?;
+        let name = |what: &str| format!("append while epochs close, {label}, beside none: {what}");
         for (part, what) in [(0.5, "p50"), (0.999, "p99.9"), (1.0, "worst")] {
             rows.push(Row::beside(&name(what), during.quantile(part), without.quantile(part), "ns"));
         }
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
-fn shown(name: &str, mut samples: Samples) -> Row {
-    let count = samples.len();
-    let [p50, p99, worst] = [0.5, 0.99, 1.0].map(|part| figures(samples.quantile(part)));
-    Row::alone(name, format!("p50 {p50} us, p99 {p99} us, worst {worst} us, of {count}"))
+fn shown(name: &str, mut samples: Samples) -> Vec<Row> {
+    let mut row = |part, what| Row::alone(&format!("{name}: {what}"), samples.quantile(part), "us");
+    vec![row(0.5, "p50"), row(0.99, "p99"), row(1.0, "worst")]
 }
 
 /// The epoch, the fence, and a look at every core.

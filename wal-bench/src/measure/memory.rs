@@ -5,9 +5,9 @@ use std::process::Command;
 
 use wal_coordinator::PerCoreWalConfig;
 
-use super::machine::field;
 use super::samples::{Samples, ns_each};
-use super::{Failure, Plan, Row, VALUE_BYTES, key};
+use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
+use crate::machine::field;
 
 /// The hidden option that makes this program the measured process.
 pub(super) const CHILD: &str = "--peak-of";
@@ -15,7 +15,7 @@ pub(super) const CHILD: &str = "--peak-of";
 const CORES: usize = 4;
 const ENTRIES: u64 = 500_000;
 
-pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let directory = plan.temporary()?;
     let mut manager = super::open(directory.path(), CORES)?;
     let mut writers: Vec<_> = (0..CORES).map(|core| manager.take_writer(core)).collect::<Result<_, _>>()?;
@@ -37,9 +37,10 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
     let (merge, baseline) = (merge.median(), baseline.median());
     Ok(vec![
         Row::beside("peak memory, merging 4 x 500 k entries, beside opening alone", merge, baseline, "MiB"),
-        Row::alone("of which merging", format!("{} MiB", super::figures(merge - baseline))),
-        Row::alone("merging, per entry", format!("{} ns", super::figures(times.median()))),
-    ])
+        Row::alone("of which merging", merge - baseline, "MiB").aim("merge-memory"),
+        Row::alone("merging, per entry", times.median(), "ns"),
+    ]
+    .into())
 }
 
 /// Peak in KiB, and ns per entry.

@@ -1,11 +1,7 @@
-//! Every figure that the log is judged by, beside a plain yardstick in the same run, as one report in Markdown.
+//! Every figure that the log is judged by, beside a plain yardstick in the same run, as one report.
 //!
 //! Medians over repetitions, and the ratio to the yardstick: on a machine that others use, only ratios mean anything, so
 //! where it matters the two take turns. Entries have a key of 16 bytes and a value of 100.
-
-mod machine;
-mod samples;
-mod yardstick;
 
 mod appends;
 mod checkpoint;
@@ -23,6 +19,12 @@ use std::process::ExitCode;
 use wal_coordinator::{PerCoreWalConfig, PerCoreWalManager};
 
 use crate::args::{Args, Known, Usage};
+use crate::machine::Machine;
+use crate::report::{aims, markdown};
+use crate::results::{Figure, Measured, Results, Row};
+use crate::samples;
+use crate::workload::{KEY_BYTES, VALUE_BYTES, key};
+use crate::yardstick;
 
 const HELP: &str = "\
 Usage: bench [--quick] [--only FIGURES] [--dir DIR]
@@ -30,17 +32,14 @@ Usage: bench [--quick] [--only FIGURES] [--dir DIR]
 Measures the log beside plain yardsticks and prints a report in Markdown.
 
 Options:
-  --quick         fewer and shorter rounds: within a minute, for a first impression only
-  --only FIGURES  some of: append, steady, cores, sync, epoch, pin, closes, recovery, checkpoint, memory;
-                  with commas between
-  --dir DIR       where files go (default: the directory for temporary files)
+  --quick           fewer and shorter rounds: within a minute, for a first impression only
+  --only SCENARIOS  some of: append, steady, cores, sync, epoch, pin, closes, recovery, checkpoint, memory;
+                    with commas between
+  --dir DIR         where the measured files go (default: the directory for temporary files)
+  --out DIR         where report.md and results.json go (default: nowhere)
 ";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Key and value of every entry.
-const KEY_BYTES: usize = 16;
-const VALUE_BYTES: usize = 100;
 
 /// How much to measure, and where.
 #[derive(Clone, Debug)]
@@ -49,17 +48,9 @@ struct Plan {
     directory: PathBuf,
 }
 
-/// One measurement.
-struct Row {
-    name: String,
-    value: String,
-    yardstick: String,
-    ratio: Option<f64>,
-}
-
 /// Runs the program with the arguments `words`.
 pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
-    let known = Known { flags: &["--quick"], options: &["--only", "--dir", memory::CHILD] };
+    let known = Known { flags: &["--quick"], options: &["--only", "--dir", "--out", memory::CHILD] };
     let args = match Args::parse(known, words) {
         Ok(args) => args,
         Err(usage) => return usage.report(HELP),
@@ -69,15 +60,17 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
         return code(memory::child(what, &directory));
     }
     let wanted: Vec<_> = args.value("--only").map_or(Vec::new(), |only| only.split(',').collect());
-    if let Some(unknown) = wanted.iter().find(|name| FIGURES.iter().all(|(figure, _)| figure != *name)) {
-        return Usage::Wrong(format!("there is no figure {unknown:?}")).report(HELP);
+    if let Some(unknown) = wanted.iter().find(|name| SCENARIOS.iter().all(|(known, _)| known != *name)) {
+        return Usage::Wrong(format!("there is no scenario {unknown:?}")).report(HELP);
     }
-    code(run(&Plan { quick: args.has("--quick"), directory }, &wanted))
+    let plan = Plan { quick: args.has("--quick"), directory };
+    code(run(&plan, &wanted).and_then(|results| keep(&results, args.value("--out").map(Path::new))))
 }
 
-type Measure = fn(&Plan) -> Result<Vec<Row>, Failure>;
+type Measure = fn(&Plan) -> Result<Measured, Failure>;
 
-const FIGURES: [(&str, Measure); 10] = [
+/// In the order of the report.
+const SCENARIOS: [(&str, Measure); 10] = [
     ("append", appends::one_core),
     ("steady", steady::measure),
     ("cores", appends::two_cores),
@@ -100,21 +93,43 @@ fn code(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-fn run(plan: &Plan, wanted: &[&str]) -> Result<(), Failure> {
-    println!("# Measurements\n\n{}", machine::describe(&plan.directory));
-    println!(
-        "- entries: key {KEY_BYTES} bytes, value {VALUE_BYTES} bytes; default settings unless said otherwise"
-    );
-    println!("- {}\n", if plan.quick { "quick: few repetitions" } else { "full: medians over repetitions" });
-    println!("| figure | log | yardstick | ratio |\n|---|---|---|---|");
-    for (name, measure) in FIGURES {
-        if wanted.is_empty() || wanted.contains(&name) {
-            eprintln!("measuring: {name}");
-            for row in measure(plan).map_err(|error| format!("{name}: {error}"))? {
-                let ratio = row.ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-                println!("| {} | {} | {} | {ratio} |", row.name, row.value, row.yardstick);
+fn run(plan: &Plan, wanted: &[&str]) -> Result<Results, Failure> {
+    let repetitions = if plan.quick { "quick: few repetitions" } else { "full: medians over repetitions" };
+    let mut results = Results {
+        title: "Measurements".to_owned(),
+        machine: Machine::here(&plan.directory),
+        settings: vec![
+            format!(
+                "entries: key {KEY_BYTES} bytes, value {VALUE_BYTES} bytes; default settings unless said otherwise"
+            ),
+            repetitions.to_owned(),
+        ],
+        figures: Vec::new(),
+        plots: Vec::new(),
+    };
+    for (scenario, measure) in SCENARIOS {
+        if wanted.is_empty() || wanted.contains(&scenario) {
+            eprintln!("measuring: {scenario}");
+            let Measured { rows, plots } = measure(plan).map_err(|error| format!("{scenario}: {error}"))?;
+            if let Some(unknown) = rows.iter().flat_map(|row| &row.aims).find(|name| !aims::exists(name)) {
+                return Err(format!("{scenario}: there is no aim {unknown:?}").into());
             }
+            results.figures.extend(rows.into_iter().map(|row| Figure { scenario: scenario.to_owned(), row }));
+            results.plots.extend(plots);
         }
+    }
+    Ok(results)
+}
+
+/// Prints the report, and keeps it and what it was made from.
+fn keep(results: &Results, directory: Option<&Path>) -> Result<(), Failure> {
+    let document = markdown::document(results);
+    print!("{document}");
+    if let Some(directory) = directory {
+        std::fs::create_dir_all(directory)?;
+        std::fs::write(directory.join("report.md"), document)?;
+        std::fs::write(directory.join("results.json"), serde_json::to_string_pretty(results)?)?;
+        eprintln!("kept in {}", directory.display());
     }
     Ok(())
 }
@@ -131,37 +146,7 @@ impl Plan {
     }
 }
 
-impl Row {
-    /// A value beside a yardstick of the same unit.
-    fn beside(name: &str, value: f64, yardstick: f64, unit: &str) -> Self {
-        let text = |number: f64| format!("{} {unit}", figures(number));
-        let ratio = (yardstick > 0.0).then(|| value / yardstick);
-        Self { name: name.to_owned(), value: text(value), yardstick: text(yardstick), ratio }
-    }
-
-    /// A value alone.
-    fn alone(name: &str, value: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), value: value.into(), yardstick: String::new(), ratio: None }
-    }
-}
-
-/// About three digits.
-fn figures(number: f64) -> String {
-    match number.abs() {
-        size if size >= 100.0 => format!("{number:.0}"),
-        size if size >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
-    }
-}
-
 /// A new log.
 fn open(directory: &Path, cores: usize) -> Result<PerCoreWalManager, Failure> {
     Ok(PerCoreWalManager::new(PerCoreWalConfig::new(&directory.join("log"), cores))?)
-}
-
-/// The key with this number.
-fn key(number: u64) -> [u8; KEY_BYTES] {
-    let mut key = [b'k'; KEY_BYTES];
-    key[..8].copy_from_slice(&crate::random::mix(number).to_le_bytes());
-    key
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release, Orderin
 use wal_coordinator::{Clock, CoreWalWriter, PerCoreWalManager, TimeSource};
 
 use super::samples::{Samples, ns_each};
-use super::{Failure, KEY_BYTES, Plan, Row, VALUE_BYTES, figures, nowhere};
+use super::{Failure, KEY_BYTES, Measured, Plan, Row, VALUE_BYTES, nowhere};
 
 const BURST: u64 = 10_000;
 const RING_BYTES: usize = 4 << 20;
@@ -39,14 +39,14 @@ struct Mirror {
     sequence: u64,
 }
 
-pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let rounds = plan.choose(2_000, 300);
     let mut rows = Vec::new();
     for (name, clock) in
         [("its clock", Clock::system()), ("a clock that costs nothing", Clock::injected(Arc::new(Still)))]
     {
         let samples = log_bursts(plan, clock, rounds)?;
-        rows.push(both(&format!("append to the log, {name}"), samples));
+        rows.extend(both(&format!("append to the log, {name}"), samples));
     }
     let mirrors = [
         ("clock, pin, fence", Steps { clock: true, pin: true, fence: true }),
@@ -68,14 +68,14 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
         mirrors
             .iter()
             .zip(samples)
-            .map(|((name, _), samples)| both(&format!("its steps alone: {name}"), samples)),
+            .flat_map(|((name, _), samples)| both(&format!("its steps alone: {name}"), samples)),
     );
-    Ok(rows)
+    Ok(rows.into())
 }
 
-fn both(name: &str, mut samples: Samples) -> Row {
-    let (best, median) = (samples.quantile(0.0), samples.median());
-    Row::alone(name, format!("{} ns, median {} ns", figures(best), figures(median)))
+fn both(name: &str, mut samples: Samples) -> [Row; 2] {
+    let row = |what: &str, ns| Row::alone(&format!("{name}: {what}"), ns, "ns");
+    [row("best round", samples.quantile(0.0)), row("median", samples.median())]
 }
 
 struct Still;

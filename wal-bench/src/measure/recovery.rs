@@ -6,7 +6,7 @@ use wal_recovery::{BoxError, PerCoreRecoveryManager};
 use super::appends::append_distinct;
 use super::samples::{Samples, ns_each};
 use super::yardstick::{PLAIN_ENTRY_BYTES, read_plain, write_plain, zero_filled};
-use super::{Failure, KEY_BYTES, Plan, Row, VALUE_BYTES};
+use super::{Failure, KEY_BYTES, Measured, Plan, Row, VALUE_BYTES};
 
 /// Takes everything and keeps only its number.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl Replay for Counter {
     }
 }
 
-pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let entries: u64 = plan.choose(4_000_000, 1_000_000);
     let directory = plan.temporary()?;
     let path = directory.path().join("log");
@@ -58,15 +58,18 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>, Failure> {
             log.median(),
             yardstick.median(),
             "ns",
-        ),
-        Row::alone("of which scanning and deciding", format!("{} ns", super::figures(planning.median()))),
+        )
+        .aim("recovery"),
+        Row::alone("of which scanning and deciding", planning.median(), "ns"),
         Row::beside(
             "bytes on disk above key and value, per entry",
             overhead(bytes, entries),
             overhead(entries * PLAIN_ENTRY_BYTES, entries),
             "B",
-        ),
-    ])
+        )
+        .aim("bytes"),
+    ]
+    .into())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -10,12 +10,12 @@ use wal_coordinator::{CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, WriteB
 use super::appends::append_distinct;
 use super::samples::{Samples, micros};
 use super::yardstick::{write_and_sync, zero_filled};
-use super::{Failure, Plan, Row, VALUE_BYTES, key};
+use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
 
 /// Pages of the yardstick's file, used in turn.
 const PAGES: u64 = 4096;
 
-pub(super) fn one_core(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn one_core(plan: &Plan) -> Result<Measured, Failure> {
     let mut rows = Vec::new();
     for (inline, mode) in [(false, "background flushers"), (true, "inline")] {
         let directory = plan.temporary()?;
@@ -27,16 +27,17 @@ pub(super) fn one_core(plan: &Plan) -> Result<Vec<Row>, Failure> {
         let mut manager = PerCoreWalManager::new(config)?;
         let mut writer = manager.take_writer(0)?;
         let rounds = plan.choose(2000, 300);
-        rows.extend(turns(&format!("append and sync, {mode}"), rounds, &raw, || {
+        let one = turns(&format!("append and sync, {mode}"), rounds, &raw, || {
             append_distinct(&mut writer, 0, 1)?;
             Ok(writer.sync().map(drop)?)
-        })?);
+        })?;
+        rows.extend(one.into_iter().zip(["sync-p50", "sync-p99"]).map(|(row, aim)| row.aim(aim)));
         rows.extend(turns(&format!("durable batch of 64, {mode}"), rounds / 2, &raw, || {
             append_64(&mut writer)?;
             Ok(writer.sync().map(drop)?)
         })?);
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
 fn append_64(writer: &mut CoreWalWriter) -> Result<(), Failure> {
@@ -73,7 +74,7 @@ fn turns(
 }
 
 /// From closing an epoch to its being durable, with two cores appending; beside a raw sync of two files at once.
-pub(super) fn epochs(plan: &Plan) -> Result<Vec<Row>, Failure> {
+pub(super) fn epochs(plan: &Plan) -> Result<Measured, Failure> {
     let directory = plan.temporary()?;
     let raws = [
         zero_filled(&directory.path().join("raw-0"), PAGES * 4096)?,
@@ -105,7 +106,8 @@ pub(super) fn epochs(plan: &Plan) -> Result<Vec<Row>, Failure> {
         let name = format!("epoch closed to durable, 2 busy cores, beside a raw sync of 2 files: {label}");
         Row::beside(&name, epochs.quantile(part), yardstick.quantile(part), "us")
     };
-    Ok(vec![row(0.5, "p50", &mut epochs, &mut yardstick), row(0.99, "p99", &mut epochs, &mut yardstick)])
+    let p50 = row(0.5, "p50", &mut epochs, &mut yardstick).aim("epoch");
+    Ok(vec![p50, row(0.99, "p99", &mut epochs, &mut yardstick)].into())
 }
 
 /// A core with work in between: some 10 000 entries a second.

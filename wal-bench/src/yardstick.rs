@@ -5,16 +5,19 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{KEY_BYTES, VALUE_BYTES};
+use crate::workload::{KEY_BYTES, VALUE_BYTES};
 
 /// Bytes of one entry in the plain file: length, checksum, key, value.
-pub(super) const PLAIN_ENTRY_BYTES: u64 = (8 + KEY_BYTES + VALUE_BYTES) as u64;
+pub const PLAIN_ENTRY_BYTES: u64 = (8 + KEY_BYTES + VALUE_BYTES) as u64;
 
 /// A page, as the raw writes below write it.
 const PAGE: [u8; 4096] = [7; 4096];
 
 /// A file of zeros, on disk: writing into it changes no metadata.
-pub(super) fn zero_filled(path: &Path, bytes: u64) -> io::Result<File> {
+///
+/// # Errors
+/// Those of the file.
+pub fn zero_filled(path: &Path, bytes: u64) -> io::Result<File> {
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     let zeros = vec![0; 1 << 20];
     let mut at = 0;
@@ -27,7 +30,10 @@ pub(super) fn zero_filled(path: &Path, bytes: u64) -> io::Result<File> {
 }
 
 /// Length and checksum before each entry, through a buffer, from the start of `file`.
-pub(super) fn write_plain(file: &File, entries: u64, value: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the file.
+pub fn write_plain(file: &File, entries: u64, value: &[u8]) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     out.seek(SeekFrom::Start(0))?;
     for number in 0..entries {
@@ -36,8 +42,12 @@ pub(super) fn write_plain(file: &File, entries: u64, value: &[u8]) -> io::Result
     out.flush()
 }
 
+/// One entry.
+///
+/// # Errors
+/// Those of the file.
 #[inline]
-pub(super) fn write_plain_entry(out: &mut impl Write, number: u64, value: &[u8]) -> io::Result<()> {
+pub fn write_plain_entry(out: &mut impl Write, number: u64, value: &[u8]) -> io::Result<()> {
     let mut entry = [0; 8 + KEY_BYTES + VALUE_BYTES];
     let (head, body) = entry.split_at_mut(8);
     body[..8].copy_from_slice(&number.to_le_bytes());
@@ -48,7 +58,10 @@ pub(super) fn write_plain_entry(out: &mut impl Write, number: u64, value: &[u8])
 }
 
 /// Reads what [`write_plain`] wrote, and checks every checksum. How many entries there were.
-pub(super) fn read_plain(file: &File, entries: u64) -> io::Result<u64> {
+///
+/// # Errors
+/// Those of the file.
+pub fn read_plain(file: &File, entries: u64) -> io::Result<u64> {
     let mut input = BufReader::with_capacity(64 * 1024, file);
     input.seek(SeekFrom::Start(0))?;
     let mut body = vec![0; KEY_BYTES + VALUE_BYTES];
@@ -66,7 +79,10 @@ pub(super) fn read_plain(file: &File, entries: u64) -> io::Result<u64> {
 }
 
 /// One page at page `number`, and `fdatasync`.
-pub(super) fn write_and_sync(file: &File, number: u64) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the file.
+pub fn write_and_sync(file: &File, number: u64) -> io::Result<()> {
     file.write_all_at(&PAGE, number * PAGE.len() as u64)?;
     file.sync_data()
 }

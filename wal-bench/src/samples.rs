@@ -4,18 +4,28 @@ use std::time::{Duration, Instant};
 
 /// Measurements, in one unit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Samples(Vec<f64>);
+pub struct Samples(Vec<f64>);
 
 impl Samples {
-    pub(super) fn push(&mut self, sample: f64) {
+    /// One more.
+    pub fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn median(&mut self) -> f64 {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sample in the middle; 0 if there is none.
+    pub fn median(&mut self) -> f64 {
         self.quantile(0.5)
     }
 
@@ -26,7 +36,7 @@ impl Samples {
         clippy::cast_sign_loss,
         reason = "an index of an f64 part of a count far below 2^52"
     )]
-    pub(super) fn quantile(&mut self, part: f64) -> f64 {
+    pub fn quantile(&mut self, part: f64) -> f64 {
         if self.0.is_empty() {
             return 0.0;
         }
@@ -37,21 +47,29 @@ impl Samples {
 }
 
 /// Nanoseconds of one of `count` things that `work` does.
+///
+/// # Errors
+/// Those of `work`.
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(super) fn ns_each<E>(count: u64, work: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
+pub fn ns_each<E>(count: u64, work: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
     let started = Instant::now();
     work()?;
     Ok(started.elapsed().as_nanos() as f64 / count as f64)
 }
 
 /// Microseconds of `work`.
-pub(super) fn micros<E>(work: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
+///
+/// # Errors
+/// Those of `work`.
+pub fn micros<E>(work: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
     let started = Instant::now();
     work()?;
     Ok(as_micros(started.elapsed()))
 }
 
-pub(super) fn as_micros(time: Duration) -> f64 {
+/// For a unit.
+#[must_use]
+pub fn as_micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
