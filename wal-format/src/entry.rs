@@ -280,10 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_decoded_and_what_remains_are_the_payload() {
+        let operations = [
+            OperationRef::Put { key: b"k", value: b"v" },
+            OperationRef::EpochBarrier,
+            OperationRef::Delete { key: b"k" },
+        ];
+        let bytes = operations.map(|operation| entry_bytes(200, &operation));
+        let mut payload = vec![0; bytes.iter().sum()];
+        let mut encoder = EntryEncoder::new(&mut payload);
+        operations.iter().for_each(|operation| encoder.entry(false, 200, operation));
+        let mut decoder = EntryDecoder::new(&payload);
+        for decoded in 0..=bytes.len() {
+            assert_eq!(decoder.remaining(), bytes[decoded..].iter().sum(), "after {decoded} entries");
+            assert_eq!(decoder.next_entry().map(|entry| entry.is_some()), Ok(decoded < bytes.len()));
+        }
+    }
+
+    #[test]
     fn the_short_way_to_a_put_writes_the_same_bytes() {
         for delta in [0, 1, 127, 128, u64::MAX] {
             for (key_bytes, value_bytes) in
-                [(0, 0), (1, 0), (16, 100), (127, 127), (128, 1), (3, 128), (300, 20_000)]
+                [(0, 0), (1, 0), (16, 100), (127, 127), (128, 1), (3, 128), (128, 128), (300, 20_000)]
             {
                 let (key, value) = (vec![7; key_bytes], vec![9; value_bytes]);
                 let operation = OperationRef::Put { key: &key, value: &value };

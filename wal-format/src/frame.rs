@@ -309,3 +309,30 @@ impl Parsed {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_ends_with_the_number_after_its_last_entry_at_a_multiple_of_eight() {
+        for (entry_count, payload_bytes) in [(0, 0), (1, 2), (3, 8), (4, 9), (u32::MAX, u32::MAX)] {
+            let header = FrameHeader {
+                kind: FrameKind::Data,
+                flags: 0,
+                core: CoreId(1),
+                payload_bytes,
+                entry_count,
+                epoch: Epoch(1),
+                first_sequence: Sequence(7),
+                base_timestamp: 1,
+                segment: SegmentNumber(1),
+                synced_through: 0,
+                payload_crc: 0,
+            };
+            assert_eq!(header.next_sequence(), Sequence(7 + u64::from(entry_count)));
+            let aligned = (payload_bytes as usize).next_multiple_of(8);
+            assert_eq!((header.aligned_payload_bytes(), header.frame_bytes()), (aligned, 64 + aligned));
+        }
+    }
+}

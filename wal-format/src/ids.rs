@@ -79,3 +79,25 @@ impl fmt::Debug for LogId {
         write!(f, "LogId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_number_is_one_more_and_never_wraps() {
+        assert_eq!((Epoch(6).next(), SegmentNumber(6).next()), (Epoch(7), SegmentNumber(7)));
+        assert_eq!((Sequence(6).plus(3), Sequence(6).plus(0)), (Sequence(9), Sequence(6)));
+        let last = u64::MAX;
+        assert_eq!((Epoch(last).next(), SegmentNumber(last).next()), (Epoch(last), SegmentNumber(last)));
+        assert_eq!(Sequence(last - 1).plus(2), Sequence(last));
+        assert_eq!(CoreId(u16::MAX).index(), 65_535);
+    }
+
+    #[test]
+    fn a_log_is_printed_as_32_hexadecimal_digits() {
+        let log_id = LogId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xfe, 0xff]);
+        assert_eq!(log_id.to_string(), "000102030405060708090a0b0c0dfeff");
+        assert_eq!(format!("{log_id:?}"), "LogId(000102030405060708090a0b0c0dfeff)");
+    }
+}

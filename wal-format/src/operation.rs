@@ -330,3 +330,38 @@ fn write_bytes(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 fn length_bytes(bytes: &[u8]) -> usize {
     varint_bytes(bytes.len() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same list in each of the three forms that it can have.
+    fn check_forms(list: &[(&str, u64)], other: &[(&str, u64)]) {
+        let commit = OperationRef::Commit { offsets: Offsets::new(list), watermark: None };
+        let mut bytes = vec![0; commit.body_bytes()];
+        commit.write_body(&mut bytes, 0);
+        let owned: Vec<_> = list.iter().map(|(name, offset)| ((*name).to_owned(), *offset)).collect();
+        let (OperationRef::Commit { offsets: encoded, .. }, _) = split_commit(&bytes).unwrap() else {
+            panic!("another operation");
+        };
+        let forms = [Offsets::new(list), Offsets(Repr::Owned(&owned)), encoded];
+        for form in forms {
+            assert_eq!(form.iter().collect::<Vec<_>>(), list);
+            assert_eq!((form.len(), form.is_empty()), (list.len(), list.is_empty()));
+            assert_eq!(forms.map(|other| form == other), [true; 3]);
+            assert_eq!(form == Offsets::new(other), list == other, "{list:?} and {other:?}");
+            let printed: std::collections::BTreeMap<_, _> = list.iter().copied().collect();
+            assert_eq!(format!("{form:?}"), format!("{printed:?}"));
+        }
+    }
+
+    #[test]
+    fn offsets_are_equal_by_what_they_say_in_whatever_form() {
+        let lists: [&[_]; 5] = [&[], &[("a", 1)], &[("a", 2)], &[("b", 1)], &[("a", 1), ("b", u64::MAX)]];
+        for list in lists {
+            for other in lists {
+                check_forms(list, other);
+            }
+        }
+    }
+}

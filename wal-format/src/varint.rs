@@ -71,7 +71,7 @@ fn split_varint_of_word(word: u64, bytes: &[u8]) -> Option<(u64, &[u8])> {
     let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
     let value = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
     let length = last_bit.checked_add(1)? / 8;
-    let is_shortest = length == 1 || varint_bytes(value) == length as usize;
+    let is_shortest = varint_bytes(value) == length as usize;
     is_shortest.then_some((value, bytes.get(length as usize..)?))
 }
 
@@ -122,6 +122,19 @@ mod tests {
                 for length in 0..=10 {
                     assert_eq!(split_varint(&bytes[..length]), split_varint_by_bytes(&bytes[..length]));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_takes_every_varint_that_it_holds_whole() {
+        // One bit at a time and all below it: whatever is moved to a wrong place or lost shows.
+        for bit in 0..56 {
+            for value in [1 << bit, (1 << bit) - 1, (0x0055_aa55_aa55_aa55 >> (55 - bit)) | 1 << bit] {
+                let mut bytes = [0xff; VARINT_BYTES_MAX];
+                let length = write_varint(&mut bytes, 0, value);
+                let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+                assert_eq!(split_varint_of_word(word, &bytes), Some((value, &bytes[length..])), "{value:#x}");
             }
         }
     }

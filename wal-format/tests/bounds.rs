@@ -9,8 +9,8 @@ mod subjects;
 use golden::{Golden, encode_entries};
 use subjects::{FRAME_OFFSET, seed, sign_block, sign_frame};
 use wal_format::{
-    Barrier, CoreId, Damage, EntryDecoder, Epoch, FormatError, Found, Manifest, RunMeta, Sequence,
-    SourceOffset, WalOperation, limits,
+    Barrier, CoreId, CorePosition, Damage, EntryDecoder, Epoch, FormatError, Found, Manifest, RunMeta,
+    Sequence, SourceOffset, WalOperation, limits,
 };
 
 /// A frame header with kind, payload bytes and entry count as given, under a good CRC.
@@ -97,6 +97,28 @@ fn a_source_in_a_manifest_has_a_name_of_at_most_so_many_bytes() {
     let crc_at = bytes.len() - 4;
     sign_block(&mut bytes, crc_at);
     assert!(Manifest::decode(&bytes).is_err());
+}
+
+#[test]
+fn a_manifest_names_at_most_so_many_cores() {
+    let golden = Golden::v1().manifest;
+    let positions =
+        (0..4096_u16).map(|core| CorePosition { core: CoreId(core), ..golden.cores[0] }).collect();
+    let manifest = Manifest { cores: positions, watermarks: vec![], ..golden };
+    let mut bytes = manifest.encode();
+    assert_eq!(manifest.cores.len(), limits::CORES_MAX);
+    assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest));
+    // One position more: that of the last core again, under the next number.
+    let positions_at = bytes.windows(4).position(|count| count == 4096_u32.to_le_bytes()).unwrap() + 4;
+    bytes[positions_at - 4..positions_at].copy_from_slice(&4097_u32.to_le_bytes());
+    let end = positions_at + 4096 * 42;
+    let mut position = bytes[end - 42..end].to_vec();
+    position[..2].copy_from_slice(&4096_u16.to_le_bytes());
+    bytes.splice(end..end, position);
+    let crc_at = bytes.len() - 4;
+    sign_block(&mut bytes, crc_at);
+    let refused = Manifest::decode(&bytes).unwrap_err().to_string();
+    assert!(refused.contains("too many"), "{refused}");
 }
 
 #[test]
