@@ -33,7 +33,7 @@ bug drops or moves one sync, acknowledgement, check, ordering, bound or seed of 
 
 Options:
   --list         list the bugs with their tests and run nothing
-  --only NAMES   only the bugs whose name contains one of NAMES
+  --only NAMES   only the bugs of these names; part of a name means all that contain it
   --shard I      only every N-th bug, from the I-th (from 0) on
   --of N         the N of --shard
 
@@ -172,9 +172,12 @@ fn parse(args: &[String]) -> Result<Options, Failure> {
 }
 
 fn select(options: &Options) -> Result<Vec<&'static Bug>, Failure> {
+    let bugs = all();
+    let is_whole = |name: &str| bugs.iter().any(|bug| bug.name == name);
+    let is_meant = |bug: &Bug, name: &str| bug.name == name || (!is_whole(name) && bug.name.contains(name));
     let wanted =
-        |bug: &&Bug| options.only.is_empty() || options.only.iter().any(|name| bug.name.contains(name));
-    let mine = (0_u64..).zip(all().into_iter().filter(wanted));
+        |bug: &&&Bug| options.only.is_empty() || options.only.iter().any(|name| is_meant(bug, name));
+    let mine = (0_u64..).zip(bugs.iter().copied().filter(|bug| wanted(&bug)));
     let mine: Vec<_> = mine.filter(|(at, _)| at % options.of == options.shard).map(|(_, bug)| bug).collect();
     if mine.is_empty() {
         return Err(Failure::usage("no bug has such a name; `cargo xtask bugs --list` lists them"));
@@ -200,6 +203,8 @@ mod tests {
         assert_eq!(shared, all);
         let first = super::all()[0].name;
         assert!(count(&["--only", first]).is_ok_and(|count| count >= 1));
+        assert!(count(&["--only", "released-before-the-manifest"]).is_ok_and(|count| count == 1));
+        assert!(count(&["--only", "released-before-the"]).is_ok_and(|count| count > 1));
         for wrong in [&["--only", "no-such-bug"][..], &["--shard", "2", "--of", "2"], &["--only"], &["x"]] {
             assert!(matches!(count(wrong), Err(Failure::Usage(_))), "{wrong:?}");
         }
