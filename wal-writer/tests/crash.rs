@@ -5,10 +5,10 @@ mod common;
 
 use std::io::ErrorKind;
 
-use common::{LOSE_ALL, SMALL, check_prefix, read_image, rig};
+use common::{LOSE_ALL, SMALL, check_prefix, read_image, rig, segments};
 use wal_writer::format::{Barrier, Epoch, WalOperation};
 use wal_writer::storage::recording::{Fault, OperationKind, Pick, RecordingStorage, Survival, splitmix64};
-use wal_writer::{EpochEnd, LogOptions};
+use wal_writer::{EpochEnd, LogOptions, WriterError};
 
 /// What a run did and what it was told.
 struct Run {
@@ -143,31 +143,71 @@ fn after_one_failure_everything_appended_becomes_durable() {
     }
 }
 
-#[test]
-fn no_kill_takes_what_was_written_while_a_failed_sync_is_continued() {
-    // More than one write's worth, so that a kill can come between two.
-    let mut rig = rig(LogOptions { ring_bytes: 1 << 20, segment_bytes: 1 << 20, ..SMALL });
+/// 600 KB are written, some of them beyond the cut of a checkpoint if there is `seal`, and their sync fails; so does the making
+/// of a file, from the `full_after`-th on and until the disk has room again. Kills at every operation from there on.
+fn check_kills_of_a_continuation(segment_bytes: u64, seal: bool, full_after: Option<u64>) {
+    let context = format!("segments of {segment_bytes}, seal: {seal}, full after {full_after:?}");
+    let mut rig = rig(LogOptions { ring_bytes: 1 << 20, segment_bytes, ..SMALL });
     rig.puts(1, 100);
     rig.writer.sync().unwrap();
-    rig.puts(600, 1_000);
+    rig.puts(400, 1_000);
+    let end = seal.then(|| {
+        rig.log.request_seal(Epoch(2));
+        let (epoch, cut) = rig.close_epoch();
+        let barrier = Some(Barrier { durable_epoch: Epoch(0), cuts: vec![(common::CORE, cut)] });
+        (EpochEnd { epoch, barrier, seal }, cut)
+    });
+    rig.puts(200, 1_000);
     rig.log.write_out().unwrap();
     let written = rig.log.written();
     assert_eq!(written.0, 601);
-    let (before, error) = (rig.storage.event_count(), ErrorKind::Other);
-    rig.storage.inject(Fault {
-        kind: Some(OperationKind::Sync),
-        name: None,
-        after: 0,
-        error,
-        for_good: false,
-    });
+    let before = rig.storage.event_count();
+    let fail = |kind, after, error, for_good| {
+        rig.storage.inject(Fault { kind: Some(kind), name: None, after, error, for_good });
+    };
+    fail(OperationKind::Sync, 0, ErrorKind::Other, false);
+    full_after
+        .into_iter()
+        .for_each(|after| fail(OperationKind::Allocate, after, ErrorKind::StorageFull, true));
+    let finish = || match &end {
+        Some((end, cut)) => rig.log.end_epoch(end).map(|sealed| {
+            let sealed = sealed.unwrap();
+            let end = sealed.end.unwrap();
+            assert_eq!(end.sequence, *cut, "{context}: sealed beside the cut");
+            // Only then may a checkpoint do without it.
+            let holder = segments(&rig.storage.current());
+            let holder = holder.iter().find(|segment| segment.header.segment == end.segment).unwrap();
+            assert!(!sealed.is_complete || holder.is_sealed(), "{context}: more stands behind the seal");
+        }),
+        None => rig.log.sync().map(drop),
+    };
+    if let Err(error) = finish() {
+        assert!(full_after.is_some() && matches!(error, WriterError::NoSpace { .. }), "{context}: {error}");
+        rig.storage.heal();
+        finish().unwrap();
+    }
     rig.writer.sync().unwrap();
-    assert_eq!(rig.log.stats().continuations, 1);
+    assert_eq!(rig.log.stats().continuations, 1, "{context}");
     for at in before..=rig.storage.event_count() {
         // A kill leaves all that was done until then.
         let survival = Survival { sector_bytes: 4096, sectors: Pick::All, names: Pick::All };
-        let entries = read_image(rig.storage.image(at, &survival)).unwrap();
+        let entries = read_image(rig.storage.image(at, &survival));
+        let entries = entries.unwrap_or_else(|error| panic!("{context}, {at} events: {error}"));
         check_prefix(&entries, &rig.appended);
-        assert!(entries.len() as u64 >= written.0, "{at} events: {} of {written} are there", entries.len());
+        let found = entries.len() as u64;
+        assert!(found >= written.0, "{context}, {at} events: {found} of {written} are there");
+    }
+    rig.check_durable();
+}
+
+#[test]
+fn no_kill_takes_what_was_written_while_a_failed_sync_is_continued() {
+    // More than one write's worth, so that a kill can come between two; in one segment and in several.
+    for segment_bytes in [1 << 20, 128 << 10_u64] {
+        for seal in [false, true] {
+            for full_after in [None, Some(0), Some(1), Some(2)] {
+                check_kills_of_a_continuation(segment_bytes, seal, full_after);
+            }
+        }
     }
 }

@@ -19,6 +19,7 @@
 //! No loop here waits: each round of `write_published` consumes a record of what was published when it began.
 
 mod record;
+mod repeat;
 mod space;
 mod ticket;
 
@@ -33,6 +34,7 @@ use wal_format::{
 
 use self::record::{EPOCH_RECORD, LARGE_RECORD, Span, u64_at};
 pub(crate) use self::record::{EPOCH_RECORD_BYTES, LARGE_RECORD_BYTES, Large, write_epoch, write_large};
+use self::repeat::Cut;
 use crate::error::WriterError;
 use crate::flaw::Flaw;
 use crate::options::Retention;
@@ -90,6 +92,8 @@ pub(crate) struct Drain {
     flushed: Sequence,
     /// Every entry below was in a file that was given up since.
     repeated: Sequence,
+    /// Where what is being repeated is to be cut, once it is whole again.
+    cut: Option<Cut>,
     /// Ring position up to which the writer may append without asking again.
     granted: u64,
     segment: Option<SegmentWriter>,
@@ -143,6 +147,7 @@ impl Drain {
             durable_link: link,
             flushed: start.sequence,
             repeated: start.sequence,
+            cut: None,
             granted: 0,
             segment: None,
             unsynced: Vec::new(),
@@ -196,7 +201,7 @@ impl Drain {
         let published = self.consumer.published();
         let mut result = Ok(());
         while self.written.position < published && result.is_ok() {
-            result = self.step(published);
+            result = self.step(published).and_then(|()| self.cut_repeated());
             stall::at(Place::Draining);
         }
         // Without a next segment, what went before still goes to its file.
@@ -280,7 +285,7 @@ impl Drain {
                 let epoch = Epoch(u64_at(bytes, 1));
                 let seal_before = Epoch(self.seal_before.load(Relaxed));
                 if epoch >= seal_before && !Flaw::IgnoresSealRequest.is_planted() {
-                    self.seal(seal_before)?;
+                    self.seal_requested(seal_before)?;
                 }
                 self.written.epoch = epoch;
                 self.written.position += EPOCH_RECORD_BYTES as u64;
@@ -317,10 +322,8 @@ impl Drain {
     }
 
     fn large_frame(&mut self, index: u64, timestamp: u64) -> Result<(), DrainError> {
-        let found = self.large.iter().position(|large| large.index == index);
-        let at = found.unwrap_or_else(|| unreachable!("kept until released"));
-        self.room_for(self.large[at].payload.len())?;
-        let large = &self.large[at];
+        self.room_for(large_at(&self.large, index).payload.len())?;
+        let large = large_at(&self.large, index);
         let entries = large.entry_count;
         let fields = FrameFields {
             kind: FrameKind::Data,
@@ -392,7 +395,7 @@ impl Drain {
     }
 
     fn start_segment(&mut self, frame_bytes: u64) -> Result<(), DrainError> {
-        let needed = segment_bytes_around(frame_bytes);
+        let needed = segment_bytes_around(frame_bytes.max(self.repeated_bytes()));
         let spare = self.supply.take(self.core, needed).map_err(DrainError::NoSegment)?;
         stall::at(Place::SegmentTaken);
         let header = SegmentHeader {
@@ -405,8 +408,7 @@ impl Drain {
             last_timestamp: self.written.timestamp,
             previous: self.link,
         };
-        let repeats = self.written.sequence < self.repeated;
-        self.segment = Some(SegmentWriter::new(spare, header, repeats));
+        self.segment = Some(SegmentWriter::new(spare, header, self.is_repeating()));
         Ok(())
     }
 
@@ -418,6 +420,11 @@ impl Drain {
             self.consumer.release(to.position);
         }
     }
+}
+
+fn large_at(all: &VecDeque<Large>, index: u64) -> &Large {
+    let found = all.iter().find(|large| large.index == index);
+    found.unwrap_or_else(|| unreachable!("kept until released"))
 }
 
 fn in_doubt(supply: &SegmentSupply, segment: &SegmentWriter, error: std::io::Error) -> DrainError {

@@ -84,6 +84,7 @@ impl Drain {
         self.link = self.durable_link;
         self.origin = if self.link.is_some() { Origin::Continuation } else { Origin::First };
         self.repeated = self.repeated.max(self.flushed);
+        self.cut = None;
         self.written = self.durable;
         self.flushed = self.durable.sequence;
         self.doubt = None;

@@ -43,6 +43,10 @@ impl Faults {
         self.pending.push(fault);
     }
 
+    pub(super) fn heal(&mut self) {
+        self.pending.clear();
+    }
+
     /// The error of the operation that begins, if it is to fail.
     pub(super) fn next(&mut self, kind: OperationKind, name: &str) -> Option<io::ErrorKind> {
         let mut error = None;

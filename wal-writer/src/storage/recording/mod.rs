@@ -85,6 +85,11 @@ impl RecordingStorage {
         self.shared.state.lock().faults.inject(fault);
     }
 
+    /// Faults that were injected and have not come, or go on, are over.
+    pub fn heal(&self) {
+        self.shared.state.lock().faults.heal();
+    }
+
     /// Sets how writes are shortened and calls interrupted.
     pub fn set_trouble(&self, trouble: Trouble) {
         self.shared.state.lock().faults.trouble = trouble;
