@@ -10,6 +10,7 @@ mod check;
 mod coordinator;
 mod copy;
 mod format;
+mod kills;
 mod reader;
 mod recovery;
 mod run;
@@ -68,6 +69,8 @@ pub(crate) enum Test {
     Loom(&'static str, &'static str),
     /// A scenario under drawn schedules (`cargo xtask schedules`), by its name.
     Schedules(&'static str),
+    /// The kill loop at one point (`cargo xtask crash --point NAME`).
+    Kills(&'static str),
 }
 
 impl Test {
@@ -75,20 +78,33 @@ impl Test {
         match self {
             Self::In(package, ..) | Self::Unit(package, _) | Self::Loom(package, _) => package,
             Self::Schedules(_) => "wal-coordinator",
+            Self::Kills(_) => "wal-bench",
         }
     }
 
-    /// As the test harness spells it.
+    /// As the test harness, or the program, spells it.
     fn path(&self) -> &'static str {
-        let (Self::In(_, _, path) | Self::Unit(_, path) | Self::Loom(_, path) | Self::Schedules(path)) = self;
-        path
+        match self {
+            Self::In(_, _, path)
+            | Self::Unit(_, path)
+            | Self::Loom(_, path)
+            | Self::Schedules(path)
+            | Self::Kills(path) => path,
+        }
     }
 }
 
 /// All bugs, by crate.
 pub(crate) fn all() -> Vec<&'static Bug> {
-    let tables: [&[Bug]; 6] =
-        [format::BUGS, reader::BUGS, recovery::BUGS, writer::BUGS, coordinator::BUGS, schedules::BUGS];
+    let tables: [&[Bug]; 7] = [
+        format::BUGS,
+        reader::BUGS,
+        recovery::BUGS,
+        writer::BUGS,
+        coordinator::BUGS,
+        schedules::BUGS,
+        kills::BUGS,
+    ];
     tables.into_iter().flatten().collect()
 }
 
@@ -175,8 +191,7 @@ fn select(options: &Options) -> Result<Vec<&'static Bug>, Failure> {
     let bugs = all();
     let is_whole = |name: &str| bugs.iter().any(|bug| bug.name == name);
     let is_meant = |bug: &Bug, name: &str| bug.name == name || (!is_whole(name) && bug.name.contains(name));
-    let wanted =
-        |bug: &&&Bug| options.only.is_empty() || options.only.iter().any(|name| is_meant(bug, name));
+    let wanted = |bug: &&&Bug| options.only.is_empty() || options.only.iter().any(|name| is_meant(bug, name));
     let mine = (0_u64..).zip(bugs.iter().copied().filter(|bug| wanted(&bug)));
     let mine: Vec<_> = mine.filter(|(at, _)| at % options.of == options.shard).map(|(_, bug)| bug).collect();
     if mine.is_empty() {

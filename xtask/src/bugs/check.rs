@@ -60,12 +60,24 @@ fn is_there(test: &Test, files: &BTreeMap<String, String>) -> bool {
         |text: &String| text.contains(&format!("fn {name}(")) || text.contains(&format!(" {name}: "));
     match test {
         Test::In(package, file, _) => files.get(&format!("{package}/tests/{file}.rs")).is_some_and(is_named),
+        // Its name in words, `segment-created`, is that of a place in the code, `SegmentCreated`.
+        Test::Kills(point) => {
+            let place: String = point.split('-').map(capitalized).collect();
+            let homes = ["wal-writer/src/stall.rs", "wal-bench/src/crash/points.rs"];
+            let is_named = |text: &String| text.contains(&format!("    {place},"));
+            homes.iter().any(|home| files.get(*home).is_some_and(is_named))
+        }
         Test::Schedules(_) => files.get("wal-coordinator/tests/schedules/main.rs").is_some_and(is_named),
         Test::Unit(package, _) | Test::Loom(package, _) => {
             let sources = format!("{package}/src/");
             files.iter().any(|(path, text)| path.starts_with(&sources) && is_named(text))
         }
     }
+}
+
+fn capitalized(word: &str) -> String {
+    let (first, rest) = word.split_at(word.len().min(1));
+    first.to_uppercase() + rest
 }
 
 #[cfg(test)]
@@ -95,6 +107,13 @@ mod tests {
         assert_eq!(found(&BUG, "one one", "fn claim() {}"), 1);
         assert_eq!(found(&BUG, "one", "fn claims() {}"), 1);
         assert_eq!(found(&Bug { new: "one", ..BUG }, "one", "fn claim() {}"), 1);
+    }
+
+    #[test]
+    fn a_point_of_the_kill_loop_is_a_place_in_the_code() {
+        let places = BTreeMap::from([("wal-writer/src/stall.rs".to_owned(), "    RunWritten,\n".to_owned())]);
+        assert!(is_there(&Test::Kills("run-written"), &places));
+        assert!(!is_there(&Test::Kills("run-wrote"), &places));
     }
 
     #[test]

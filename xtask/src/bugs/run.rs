@@ -13,6 +13,9 @@ use crate::process;
 /// A test takes seconds; one that takes this long waits for what the bug has taken away.
 const TEST_MAX: Duration = Duration::from_secs(180);
 
+/// The kill loop is deterministic but for the threads, so a few kills at its point are enough.
+const KILLS: u64 = 12;
+
 /// Within so many schedules of its scenario a bug must be caught: a fraction of what the gate runs.
 const SCHEDULES: u64 = 4_000;
 
@@ -54,8 +57,8 @@ impl fmt::Display for Outcome {
 
 /// Builds and runs `test`; `bug` is what the copy has, for the messages.
 pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Result<Outcome, Failure> {
-    let mut build = cargo_test(workspace, test);
-    let built = build.arg("--no-run").stdout(Stdio::null()).stderr(Stdio::piped()).output();
+    let mut build = build(workspace, test);
+    let built = build.stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let built = built.map_err(|error| process::not_started(&build, &error))?;
     if !built.status.success() {
         if let Some(bug) = bug {
@@ -67,19 +70,27 @@ pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Resu
     let failed = |error| Failure::failed(format!("cannot keep the test's output: {error}"));
     let file = std::fs::File::create(&output).map_err(failed)?;
     let errors = file.try_clone().map_err(failed)?;
-    let mut command = cargo_test(workspace, test);
+    // A failing kill loop keeps the log that it failed on.
+    let scratch = workspace.target().join("scratch");
+    std::fs::create_dir_all(&scratch).map_err(failed)?;
+    let mut command = start(workspace, test);
     // A group of its own, so that the test ends together with the cargo that started it.
-    command.args(["--", "--exact", test.path()]).stdout(file).stderr(errors).process_group(0);
+    command.env("TMPDIR", &scratch).stdout(file).stderr(errors).process_group(0);
     let child = command.spawn().map_err(|error| process::not_started(&command, &error))?;
     let ended = wait(child)?;
+    std::fs::remove_dir_all(&scratch).map_err(failed)?;
     let text = String::from_utf8_lossy(&std::fs::read(&output).map_err(failed)?).into_owned();
-    if !text.contains("running 1 test") {
+    let (begun, failure) = match test {
+        Test::Kills(_) => ("crash loop, seed", "FAILED"),
+        _ => ("running 1 test", "test result: FAILED"),
+    };
+    if !text.contains(begun) {
         return Ok(Outcome::NotFound);
     }
     Ok(match ended {
         None => Outcome::Hung,
         Some(true) => Outcome::Passed,
-        Some(false) if text.contains("test result: FAILED") => Outcome::Failed,
+        Some(false) if text.contains(failure) => Outcome::Failed,
         Some(false) => Outcome::Died,
     })
 }
@@ -102,26 +113,59 @@ fn wait(mut child: Child) -> Result<Option<bool>, Failure> {
     }
 }
 
-fn cargo_test(workspace: &Workspace, test: &Test) -> Command {
+/// Builds the test, or the program, and runs nothing.
+fn build(workspace: &Workspace, test: &Test) -> Command {
+    let mut cargo = cargo(workspace, test);
+    if let Test::Kills(_) = test {
+        cargo.arg("build")
+    } else {
+        cargo.args(["test", "--no-run"])
+    };
+    what(&mut cargo, test);
+    cargo
+}
+
+/// Runs it.
+fn start(workspace: &Workspace, test: &Test) -> Command {
+    let mut cargo = cargo(workspace, test);
+    if let Test::Kills(point) = test {
+        what(cargo.arg("run"), test);
+        cargo.args(["--", "--seed", "1", "--point", point, "--kills", &KILLS.to_string()]);
+    } else {
+        what(cargo.arg("test"), test);
+        cargo.args(["--", "--exact", test.path()]);
+    }
+    cargo
+}
+
+fn cargo(workspace: &Workspace, test: &Test) -> Command {
     let mut cargo = process::cargo();
-    cargo.current_dir(workspace.root()).args(["test", "--package", test.package()]);
+    cargo.current_dir(workspace.root());
     match test {
-        Test::In(_, file, _) => cargo.args(["--test", file]),
-        Test::Unit(..) => cargo.args(["--lib", "--all-features"]),
-        Test::Loom(..) => {
-            cargo.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
-            cargo.args(["--lib", "--release"])
-        }
+        Test::In(..) | Test::Unit(..) | Test::Kills(_) => {}
+        Test::Loom(..) => drop(cargo.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3")),
         Test::Schedules(_) => {
             cargo.env("RUSTFLAGS", "--cfg shuttle").env("WAL_SCHEDULES", SCHEDULES.to_string());
-            cargo.args(["--test", "schedules", "--release"])
         }
-    };
+    }
     let target = workspace.target().join(match test {
         Test::In(..) | Test::Unit(..) => "tests",
         Test::Loom(..) => "loom",
         Test::Schedules(_) => "schedules",
+        Test::Kills(_) => "kills",
     });
     cargo.env("CARGO_TARGET_DIR", target);
     cargo
+}
+
+/// Which test or program.
+fn what(cargo: &mut Command, test: &Test) {
+    cargo.args(["--package", test.package()]);
+    match test {
+        Test::In(_, file, _) => cargo.args(["--test", file]),
+        Test::Unit(..) => cargo.args(["--lib", "--all-features"]),
+        Test::Loom(..) => cargo.args(["--lib", "--release"]),
+        Test::Schedules(_) => cargo.args(["--test", "schedules", "--release"]),
+        Test::Kills(_) => cargo.args(["--bin", "crash", "--features", "kill-points", "--release"]),
+    };
 }

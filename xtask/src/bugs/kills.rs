@@ -1,0 +1,30 @@
+//! Seeded bugs of what one process leaves and the next one finds: each must fail the kill loop at the point that it names.
+
+use super::{Bug, Test};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "kill-released-before-the-manifest",
+        file: "wal-coordinator/src/checkpoint.rs",
+        old: "        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
+        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
+        test: Test::Kills("manifest-synced"),
+        harm: "a process that is killed in a checkpoint leaves neither the log nor the checkpoint",
+    },
+    Bug {
+        name: "kill-leaves-a-run-in-the-way",
+        file: "wal-coordinator/src/store/attempt.rs",
+        old: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}",
+        new: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.next_run == 0 => {}",
+        test: Test::Kills("run-written"),
+        harm: "after a process was killed in a checkpoint, no other checkpoint succeeds",
+    },
+    Bug {
+        name: "kill-leaves-a-segment-that-is-refused",
+        file: "wal-reader/src/segment.rs",
+        old: "        Ok(HeaderBlock::Zero) => Ok(Some(SegmentState::Prepared(None))),\n",
+        new: "        Ok(HeaderBlock::Zero) if filled == 0 => {\n            Err(ReadError::io(\"read\", &path, io::ErrorKind::UnexpectedEof.into()))\n        }\n        Ok(HeaderBlock::Zero) => Ok(Some(SegmentState::Prepared(None))),\n",
+        test: Test::Kills("segment-created"),
+        harm: "a process that is killed while it makes a segment leaves a log that nobody opens",
+    },
+];
