@@ -91,3 +91,65 @@ impl fmt::Display for Evidence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The proof that the manifest has of this reach.
+    fn proof(reach: Reach) -> Evidence {
+        Evidence { reach, witness: Witness::Manifest }
+    }
+
+    fn place(segment: u64, offset: u64) -> Evidence {
+        proof(Reach::Place(SegmentNumber(segment), offset))
+    }
+
+    #[test]
+    fn a_log_that_ends_where_a_proof_reaches_has_lost_nothing() {
+        let at = LogPosition { segment: SegmentNumber(3), offset: 500, sequence: Sequence(70) };
+        for (segment, offset, is_beyond) in
+            [(2, 900, false), (3, 499, false), (3, 500, false), (3, 501, true), (4, 0, true), (4, 600, true)]
+        {
+            assert_eq!(place(segment, offset).is_beyond(&at), is_beyond, "{segment} {offset}");
+        }
+        for (sequence, is_beyond) in [(69, false), (70, false), (71, true)] {
+            assert_eq!(proof(Reach::Sequence(Sequence(sequence))).is_beyond(&at), is_beyond, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn the_strongest_proof_is_one_that_the_end_falls_short_of() {
+        let at = LogPosition { segment: SegmentNumber(3), offset: 500, sequence: Sequence(70) };
+        assert_eq!(Evidence::strongest(&[], &at), None);
+        let (entries, far) = (proof(Reach::Sequence(Sequence(71))), place(4, 4096));
+        for proofs in
+            [[place(2, 900), far, entries], [entries, far, place(3, 500)], [far, entries, place(3, 600)]]
+        {
+            assert_eq!(Evidence::strongest(&proofs, &at), Some(far));
+        }
+        assert_eq!(Evidence::strongest(&[place(3, 500), entries, place(2, 900)], &at), Some(entries));
+        assert_eq!(Evidence::strongest(&[place(2, 900), place(3, 20)], &at), Some(place(3, 20)));
+    }
+
+    #[test]
+    fn a_proof_says_how_far_it_reaches_and_where_it_stands() {
+        let place = Reach::Place(SegmentNumber(3), 4096);
+        let segment = SegmentNumber(4);
+        for (reach, witness, text) in [
+            (place, Witness::Frame { segment, offset: 64 }, "the frame at segment 4 offset 64"),
+            (place, Witness::Header { segment }, "the header of segment 4"),
+            (place, Witness::Manifest, "the checkpoint manifest"),
+            (
+                Reach::Sequence(Sequence(9)),
+                Witness::Barrier { core: CoreId(1), epoch: Epoch(5) },
+                "the barrier of epoch 5 in the log of core 1",
+            ),
+        ] {
+            let reaches =
+                if reach == place { "segment 3 below offset 4096" } else { "entries below sequence 9" };
+            let expected = format!("{reaches} had been durable, says {text}");
+            assert_eq!(Evidence { reach, witness }.to_string(), expected);
+        }
+    }
+}

@@ -38,3 +38,15 @@ impl fmt::Display for LogPosition {
         write!(f, "segment {} offset {} sequence {}", self.segment, self.offset, self.sequence)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_says_segment_offset_and_sequence() {
+        let start = LogPosition::start_of(SegmentNumber(3), Sequence(70));
+        assert_eq!(start.place(), (SegmentNumber(3), 4096));
+        assert_eq!(start.to_string(), "segment 3 offset 4096 sequence 70");
+    }
+}

@@ -124,14 +124,19 @@ impl SourceFile for DirectoryFile {
     }
 
     fn drop_cache(&self, from: u64) -> io::Result<()> {
-        // The kernel keeps a page that is covered in part; 64 KiB is the largest page in use.
-        let aligned = from & !0xffff;
+        let aligned = first_page_of(from);
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
         rustix::fs::fadvise(&self.0, aligned, None, rustix::fs::Advice::DontNeed)?;
         #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
         let _ = aligned;
         Ok(())
     }
+}
+
+/// Where the page that holds `offset` begins: the kernel keeps a page that is to be dropped in part. 64 KiB is the
+/// largest page in use.
+fn first_page_of(offset: u64) -> u64 {
+    offset & !0xffff
 }
 
 /// A directory in memory: for tests, fuzzing, and logs that arrive by other means than a file system.
@@ -211,5 +216,17 @@ impl SourceFile for MemoryFile {
 
     fn drop_cache(&self, _from: u64) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_covered_in_part_is_dropped_whole() {
+        for (offset, page) in [(0, 0), (1, 0), (0xffff, 0), (0x1_0000, 0x1_0000), (0x2_1234, 0x2_0000)] {
+            assert_eq!(first_page_of(offset), page, "{offset:#x}");
+        }
     }
 }

@@ -139,3 +139,95 @@ pub(crate) fn grow(buffer: &mut Vec<u8>, bytes: usize, path: &Path) -> Result<()
 fn saturating_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A file that may have become shorter since it was measured.
+    struct File {
+        bytes: Vec<u8>,
+        measured: u64,
+    }
+
+    impl SourceFile for File {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.measured)
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            let rest = self.bytes.get(saturating_usize(offset)..).unwrap_or(&[]);
+            let count = buf.len().min(rest.len());
+            buf[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn drop_cache(&self, _from: u64) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A window on 1,000 bytes that differ from their neighbours, of a file that was `measured` to be as long.
+    fn window(measured: u64, limit: Option<u64>) -> (Vec<u8>, Window) {
+        let bytes: Vec<u8> = (0..1000_u32).map(|at| u8::try_from(at * 89 % 251).unwrap()).collect();
+        let file = File { bytes: bytes.clone(), measured };
+        (bytes, Window::new(Box::new(file), PathBuf::new(), limit).unwrap())
+    }
+
+    #[test]
+    fn wherever_one_looks_the_window_shows_what_the_file_has_there() {
+        let (bytes, _) = window(1000, None);
+        let (places, wants) = ([0, 1, 63, 64, 500, 936, 999, 1000], [0, 1, 64, 300, 1000]);
+        for chunk in [1, 64, 100, 5000] {
+            for first in places.iter().flat_map(|at| wants.map(|want| (*at, want))) {
+                for second in places.iter().flat_map(|at| wants.map(|want| (*at, want))) {
+                    let mut window = window(1000, None).1;
+                    for (at, want) in [first, second] {
+                        let shown = window.glance(at as u64, want, chunk).unwrap();
+                        assert!(shown.len() >= want.min(1000 - at), "{first:?} {second:?} {chunk}");
+                        assert_eq!(*shown, bytes[at..at + shown.len()], "{first:?} {second:?} {chunk}");
+                        let count = shown.len();
+                        let place = window.place(at as u64, count);
+                        assert_eq!(*window.at(place), bytes[at..at + count]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn moving_forward_reads_every_byte_once() {
+        for (step, want, chunk) in [(1, 1, 1), (8, 64, 100), (64, 64, 64), (7, 20, 33), (100, 900, 1)] {
+            let (bytes, mut window) = window(1000, None);
+            for at in (0..1000).step_by(step) {
+                assert_eq!(window.glance(at as u64, want, chunk).unwrap()[0], bytes[at]);
+            }
+            assert_eq!(window.bytes_read(), 1000, "steps of {step}, {want} bytes looked at, {chunk} read");
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_or_read_at_or_beyond_the_limit() {
+        let (bytes, mut window) = window(1000, Some(600));
+        assert_eq!(*window.from(590, 64).unwrap(), bytes[590..600]);
+        assert!(window.from(600, 64).unwrap().is_empty());
+        assert!(window.from(5000, 64).unwrap().is_empty());
+        assert_eq!((window.limit(), window.bytes_read()), (600, 10));
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_ends_where_it_ends_now() {
+        let (bytes, mut window) = window(5000, None);
+        assert_eq!(window.limit(), 5000);
+        assert_eq!(*window.from(990, 64).unwrap(), bytes[990..1000]);
+        assert_eq!(window.limit(), 1000);
+        assert!(window.from(1000, 1).unwrap().is_empty());
+        assert_eq!(window.bytes_read(), 10);
+    }
+}

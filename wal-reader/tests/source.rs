@@ -1,0 +1,99 @@
+//! Where logs are read from: a directory and its copy in memory say the same, byte for byte and name for name.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use wal_reader::testing::{Faults, FaultySource};
+use wal_reader::{Directory, MemorySource, Source, read_full};
+
+const FILES: [(&str, usize); 4] = [("empty", 0), ("one", 1), ("some", 10), ("page", 4096)];
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect()
+}
+
+fn in_memory() -> MemorySource {
+    let mut memory = MemorySource::new();
+    for (name, length) in FILES {
+        memory.insert(name, bytes(length));
+    }
+    memory
+}
+
+/// What must hold of any source that has [`FILES`].
+#[track_caller]
+fn check(source: &dyn Source) {
+    let mut names = source.names().unwrap();
+    names.sort();
+    assert_eq!(names, ["empty", "one", "page", "some"]);
+    assert_eq!(source.open("none").err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+    for (name, length) in FILES {
+        let (file, expected) = (source.open(name).unwrap(), bytes(length));
+        assert_eq!((file.len().unwrap(), file.is_empty().unwrap()), (length as u64, length == 0), "{name}");
+        file.sync().unwrap();
+        file.drop_cache(1).unwrap();
+        for from in (0..length + 3).filter(|from| from % 100 < 12 || from + 9 > length) {
+            for count in [0, 1, 2, 9, length] {
+                let mut into = vec![0xee; count];
+                let filled = read_full(&*file, &mut into, from as u64).unwrap();
+                let there = &expected[from.min(length)..(from + count).min(length).max(from.min(length))];
+                assert_eq!(into[..filled], *there, "{count} bytes of {name} at {from}");
+                assert!(into[filled..].iter().all(|byte| *byte == 0xee));
+            }
+        }
+        assert_eq!(read_full(&*file, &mut [0; 4], 1 << 40).unwrap(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_directory_and_memory_say_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, length) in FILES {
+        std::fs::write(directory.path().join(name), bytes(length)).unwrap();
+    }
+    check(&Directory::new(directory.path()));
+    check(&in_memory());
+}
+
+#[test]
+fn short_and_interrupted_reads_are_repeated_until_the_end_of_the_file() {
+    for read_bytes_max in [1, 3, 4095] {
+        let faults = Faults { read_bytes_max: Some(read_bytes_max), interrupt: true, ..Faults::default() };
+        check(&FaultySource::new(Arc::new(in_memory()), faults));
+    }
+}
+
+#[test]
+fn files_are_named_by_where_they_are() {
+    let directory = Directory::new("/log");
+    assert_eq!(directory.path("wal.meta"), std::path::Path::new("/log/wal.meta"));
+    assert_eq!(directory.path(""), std::path::Path::new("/log"), "the directory itself");
+    assert_eq!(in_memory().path("wal.meta"), std::path::Path::new("memory/wal.meta"));
+}
+
+#[test]
+fn a_file_in_memory_can_be_looked_at_changed_and_taken_out() {
+    let original = in_memory();
+    let mut memory = original.clone();
+    assert_eq!(
+        memory.iter().map(|(name, bytes)| (name, bytes.len())).collect::<Vec<_>>(),
+        [("empty", 0), ("one", 1), ("page", 4096), ("some", 10)]
+    );
+    memory.get_mut("some").unwrap()[3] ^= 1;
+    assert_eq!(original.get("some"), Some(&bytes(10)[..]), "a clone has files of its own once they change");
+    assert_ne!(memory.get("some"), original.get("some"));
+    assert_eq!(memory.remove("page"), Some(bytes(4096)));
+    assert!(memory.get("page").is_none() && memory.get_mut("page").is_none());
+    assert_eq!(memory.remove("page"), None);
+}
+
+#[test]
+fn what_the_system_refuses_is_an_error() {
+    // Nothing can be synced to a pipe, and it has no cached pages to drop.
+    let (reader, _writer) = io::pipe().unwrap();
+    let pipe = Directory::new("/proc/self/fd").open(&reader.as_raw_fd().to_string()).unwrap();
+    assert!(pipe.sync().is_err());
+    assert!(pipe.drop_cache(0).is_err());
+}
