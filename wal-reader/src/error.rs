@@ -158,3 +158,23 @@ impl fmt::Display for Defect {
         f.write_str("; restore this file from a copy, or recover in salvage mode to take what is intact")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_failed_call_comes_with_what_to_do() {
+        for (errno, text) in [
+            (Errno::ACCESS, "permission to read"),
+            (Errno::PERM, "permission to read"),
+            (Errno::NOENT, "put back what is missing"),
+            (Errno::MFILE, "`ulimit -n`"),
+            (Errno::NFILE, "`fs.file-max`"),
+            (Errno::IO, "look at the medium"),
+        ] {
+            let error = ReadError::io("read", Path::new("/log/wal.meta"), errno.into()).to_string();
+            assert!(error.contains("/log/wal.meta") && error.contains(text), "{errno}: {error}");
+        }
+    }
+}

@@ -384,3 +384,54 @@ fn last_timestamp(header: &FrameHeader, payload: &[u8]) -> u64 {
     }
     timestamp
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wal_format::{Epoch, OperationRef, entry};
+
+    const HEADER: FrameHeader = FrameHeader {
+        kind: FrameKind::Data,
+        flags: 0,
+        core: CoreId(0),
+        payload_bytes: 8,
+        entry_count: 2,
+        epoch: Epoch(5),
+        first_sequence: Sequence(70),
+        base_timestamp: 900,
+        segment: SegmentNumber(3),
+        synced_through: 8192,
+        payload_crc: 0,
+    };
+
+    #[test]
+    fn salvage_goes_on_with_a_frame_that_does_not_go_back() {
+        let order = Order { sequence: Sequence(70), epoch: Epoch(5), timestamp: 900 };
+        let goes_on = |header| follows(&order, &Hit { offset: 8192, header, whole: true });
+        assert!(goes_on(HEADER), "neither forward nor back");
+        assert!(goes_on(FrameHeader { first_sequence: Sequence(71), ..HEADER }));
+        assert!(goes_on(FrameHeader { epoch: Epoch(6), base_timestamp: 901, synced_through: 0, ..HEADER }));
+        assert!(!goes_on(FrameHeader { first_sequence: Sequence(69), ..HEADER }));
+        assert!(!goes_on(FrameHeader { epoch: Epoch(4), ..HEADER }));
+        assert!(!goes_on(FrameHeader { base_timestamp: 899, ..HEADER }));
+        assert!(!goes_on(FrameHeader { epoch: Epoch(4), base_timestamp: 899, ..HEADER }));
+        assert!(!goes_on(FrameHeader { synced_through: 8193, ..HEADER }));
+        // Of frames without entries the sequence alone counts: a barrier closes an epoch that is over.
+        let barrier = FrameHeader { kind: FrameKind::Barrier, entry_count: 0, ..HEADER };
+        assert!(goes_on(FrameHeader { epoch: Epoch(4), base_timestamp: 899, ..barrier }));
+        assert!(!goes_on(FrameHeader { first_sequence: Sequence(69), ..barrier }));
+    }
+
+    #[test]
+    fn the_last_timestamp_is_that_of_the_last_entry_that_decodes() {
+        let operation = OperationRef::EpochBarrier;
+        let mut payload = vec![0; entry::entry_bytes(30, &operation) + entry::entry_bytes(4, &operation)];
+        let mut encoder = entry::EntryEncoder::new(&mut payload);
+        encoder.entry(false, 30, &operation);
+        encoder.entry(false, 4, &operation);
+        assert_eq!(last_timestamp(&HEADER, &payload), 934);
+        assert_eq!(last_timestamp(&HEADER, &payload[..2]), 930);
+        assert_eq!(last_timestamp(&HEADER, &[]), 900);
+        assert_eq!(last_timestamp(&FrameHeader { entry_count: 1, ..HEADER }, &payload), 930);
+    }
+}

@@ -53,3 +53,58 @@ impl SegmentStats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wal_format::{CoreId, FrameKind};
+
+    /// A frame of so many entries, the first of them with number and timestamp as given.
+    fn frame(first_sequence: u64, entry_count: u32, epoch: u64, base_timestamp: u64) -> FrameHeader {
+        FrameHeader {
+            kind: if entry_count > 0 { FrameKind::Data } else { FrameKind::Barrier },
+            flags: 0,
+            core: CoreId(0),
+            payload_bytes: 20,
+            entry_count,
+            epoch: Epoch(epoch),
+            first_sequence: Sequence(first_sequence),
+            base_timestamp,
+            segment: SegmentNumber(3),
+            synced_through: 0,
+            payload_crc: entry_count,
+        }
+    }
+
+    #[test]
+    fn figures_add_up_over_frames_with_entries_and_without() {
+        let mut stats =
+            SegmentStats { segment: SegmentNumber(3), bytes_used: 4096, ..SegmentStats::default() };
+        stats.note_end(900);
+        assert_eq!(stats.timestamps, None, "without entries there is no last one");
+        stats.note(&frame(7, 2, 4, 100), 110, false);
+        stats.note(&frame(9, 0, 4, 110), 110, false);
+        stats.note(&frame(9, 3, 6, 120), 150, false);
+        let first_three = stats.digest;
+        stats.note(&frame(12, 0, 6, 150), 150, true);
+        stats.note_end(160);
+        stats.note_end(155);
+        let payload_crcs = [2_u32, 0, 3].map(u32::to_le_bytes).concat();
+        assert_eq!(first_three, wal_format::checksum::crc(&payload_crcs));
+        let expected = SegmentStats {
+            segment: SegmentNumber(3),
+            entries: 5,
+            frames: 4,
+            bytes_used: 4096 + 4 * (64 + 24),
+            bytes_wasted: 0,
+            sequences: Some((Sequence(7), Sequence(11))),
+            epochs: Some((Epoch(4), Epoch(6))),
+            timestamps: Some((100, 160)),
+            sealed: true,
+            digest: extend(first_three, &0_u32.to_le_bytes()),
+        };
+        assert_eq!(stats, expected);
+        stats.note(&frame(12, 1, 7, 170), 170, false);
+        assert!(stats.sealed, "sealed once is sealed");
+    }
+}

@@ -215,4 +215,103 @@ mod tests {
         }
         assert_eq!(hits, [(0, false), (64, false), (length, true)]);
     }
+
+    /// What [`Search`] has to find, told in the plainest way: every place where a frame could start, one by one.
+    fn reference(seed: &SegmentSeed, file: &[u8], from: usize) -> (Vec<(u64, bool)>, bool) {
+        let (mut hits, mut residue, mut stale_until, mut failed_until) = (Vec::new(), false, 0, 0);
+        let mut at = from.next_multiple_of(FRAME_ALIGN_BYTES);
+        while at < file.len() {
+            let bytes = &file[at..];
+            match Found::at(seed, at as u64, bytes).unwrap() {
+                Found::Header(header) => {
+                    let end = at + header.frame_bytes();
+                    let is_looked_at = end <= file.len() && at >= failed_until;
+                    let is_whole = is_looked_at
+                        && header.check_payload(seed, at as u64, &bytes[FRAME_HEADER_BYTES..]).is_ok();
+                    if is_looked_at && !is_whole {
+                        failed_until = end;
+                    }
+                    hits.push((at as u64, is_whole));
+                    residue = true;
+                    at = if is_whole { end } else { at + FRAME_ALIGN_BYTES };
+                    continue;
+                }
+                Found::Stale(_) => {
+                    let length = u32::from_le_bytes(*bytes[8..].first_chunk().unwrap());
+                    stale_until = at + FRAME_HEADER_BYTES + frame_aligned(length as usize);
+                }
+                Found::Nothing | Found::Damaged(_) => {
+                    let word = &bytes[..bytes.len().min(FRAME_ALIGN_BYTES)];
+                    residue |= at >= stale_until && word.iter().any(|byte| *byte != 0);
+                }
+            }
+            at += FRAME_ALIGN_BYTES;
+        }
+        (hits, residue)
+    }
+
+    #[track_caller]
+    fn check(seed: &SegmentSeed, bytes: &[u8], from: usize, what: &str) {
+        let mut source = MemorySource::new();
+        source.insert("file", bytes.to_vec());
+        let file = source.open("file").unwrap();
+        let mut search = Search::new(file, Path::new("file"), *seed, from as u64, None).unwrap();
+        let mut hits = Vec::new();
+        while let Some(hit) = search.next().unwrap() {
+            if hit.whole {
+                let (payload, at) = (hit.header.payload_bytes as usize, usize::try_from(hit.offset).unwrap());
+                assert_eq!(
+                    search.payload(&hit).unwrap(),
+                    &bytes[at + FRAME_HEADER_BYTES..][..payload],
+                    "{what}"
+                );
+            }
+            hits.push((hit.offset, hit.whole));
+        }
+        assert_eq!((hits, search.residue()), reference(seed, bytes, from), "{what}");
+    }
+
+    #[test]
+    fn the_search_finds_what_looking_at_every_place_finds() {
+        let own = SegmentSeed::new(LogId([7; 16]), CoreId(0), SegmentNumber(5));
+        let former = own.of(CoreId(0), SegmentNumber(2));
+        for seed in 0..4000_u64 {
+            let mut state = seed;
+            // splitmix64
+            let mut below = |bound: u64| {
+                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                usize::try_from((mixed ^ (mixed >> 31)) % bound).unwrap()
+            };
+            let mut bytes = vec![0; HEADER_BLOCK_BYTES];
+            for _ in 0..below(7) {
+                let at = bytes.len().next_multiple_of(FRAME_ALIGN_BYTES);
+                let payload = vec![0x11; below(60) * 8];
+                let piece = match below(8) {
+                    0 | 1 => frame(&own, at as u64, &payload),
+                    2 | 3 => frame(&former, at as u64, &payload),
+                    4 => {
+                        let inner = frame(&own, at as u64 + 64, &payload);
+                        frame(&own, at as u64, &inner)
+                    }
+                    5 => FRAME_MAGIC.to_le_bytes().repeat(1 + below(80)),
+                    6 => vec![0x22; below(300)],
+                    _ => vec![0; below(900)],
+                };
+                let mut piece = piece;
+                if below(4) == 0 && !piece.is_empty() {
+                    let flipped = below(piece.len() as u64);
+                    piece[flipped] ^= 1;
+                }
+                if below(4) == 0 {
+                    piece.truncate(below(piece.len() as u64 + 1));
+                }
+                bytes.resize(at, 0);
+                bytes.extend(piece);
+            }
+            let from = HEADER_BLOCK_BYTES + below(40);
+            check(&own, &bytes, from, &format!("seed {seed}"));
+        }
+    }
 }
