@@ -89,11 +89,13 @@ impl CheckpointCoordinator {
     pub fn create_checkpoint(&mut self) -> Result<CheckpointReport, PerCoreWalError> {
         let shared = Arc::clone(&self.shared);
         let _one_at_a_time = shared.checkpointing.lock();
-        let (reply, replies) = unbounded();
-        let closed = shared.seal_epoch(&reply);
-        drop(reply);
-        let epoch = closed.epoch;
-        self.checkpoint(&closed, &replies).map_err(|cause| PerCoreWalError::Checkpoint { epoch, cause })
+        shared.watch.checkpoint(|| {
+            let (reply, replies) = unbounded();
+            let closed = shared.seal_epoch(&reply);
+            drop(reply);
+            let epoch = closed.epoch;
+            self.checkpoint(&closed, &replies).map_err(|cause| PerCoreWalError::Checkpoint { epoch, cause })
+        })
     }
 
     fn checkpoint(

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use wal_format::{CoreId, EntryRef, Epoch, OrderKey, PerCoreWalEntry, Sequence};
 use wal_reader::{MergedReader, ReadError};
-use wal_writer::{LogStats, Receipt};
+use wal_writer::Receipt;
 
 use crate::error::PerCoreWalError;
 use crate::retention::{Pin, Pinned};
 use crate::shared::{Reason, Shared};
+use crate::stats::WalStats;
 
 /// The part of a manager that any thread can use: epochs, syncs, receipts, statistics. `Clone`, `Send`, `Sync`.
 #[derive(Clone)]
@@ -23,20 +24,6 @@ pub struct CoreSequence {
     pub core: CoreId,
     /// Every entry below has reached the rung that was asked for.
     pub sequence: Sequence,
-}
-
-/// Counters of the whole log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WalStats {
-    /// Per core that appends.
-    pub cores: Vec<LogStats>,
-    /// The current epoch.
-    pub epoch: Epoch,
-    /// The last durable epoch.
-    pub durable_epoch: Epoch,
-    /// Epoch of the last checkpoint; 0 if there was none.
-    pub checkpoint_epoch: Epoch,
 }
 
 impl LogHandle {
@@ -97,15 +84,11 @@ impl LogHandle {
         logs.map(|log| CoreSequence { core: log.core(), sequence: log.durable() }).collect()
     }
 
-    /// Counters.
+    /// Counters and distributions since the log was opened, and how it stands. Cheap, for every few seconds: it asks no
+    /// file system, stops nobody, and waits for no device, so that it answers while one hangs.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        WalStats {
-            cores: self.shared.active_logs().iter().map(|log| log.stats()).collect(),
-            epoch: self.epoch(),
-            durable_epoch: self.durable_epoch(),
-            checkpoint_epoch: Epoch(self.shared.checkpointed.get()),
-        }
+        self.shared.stats()
     }
 
     /// Per core whose oldest segment cannot be released: which one, and who needs it.

@@ -51,16 +51,19 @@ mod manager;
 mod open;
 mod retention;
 mod shared;
+mod stats;
 pub mod store;
 mod sync;
+mod watch;
 mod woken;
 
 pub use checkpoint::{CheckpointCoordinator, CheckpointReport};
 pub use config::{FlushMode, PerCoreWalConfig};
 pub use error::{CheckpointFailure, PerCoreWalError};
-pub use handle::{CoreSequence, LogHandle, MergedEntries, WalStats};
+pub use handle::{CoreSequence, LogHandle, MergedEntries};
 pub use manager::PerCoreWalManager;
 pub use retention::{Pinned, PinnedBy};
+pub use stats::{CheckpointStats, Overdue, WalStats};
 #[cfg(shuttle)]
 pub use sync::pass_time;
 pub use wal_format::{
@@ -70,6 +73,6 @@ pub use wal_recovery::{
     Mode, PerCoreRecoveredState, RecoveryError, RecoveryReport, Replay, Scope, recover_per_core,
 };
 pub use wal_writer::{
-    Clock, CoreWalWriter, DirectoryStorage, LogOptions, LogStats, OnSyncFailure, Receipt, Retention, Storage,
-    StorageFile, TimeSource, WriteBatch, WriterError,
+    Clock, CoreWalWriter, DirectoryStorage, Histogram, LogOptions, LogStats, OnSyncFailure, Receipt,
+    Retention, SegmentCounts, Storage, StorageFile, TimeSource, WriteBatch, WriterError,
 };

@@ -8,10 +8,11 @@ use wal_writer::CoreWalWriter;
 
 use crate::config::PerCoreWalConfig;
 use crate::error::PerCoreWalError;
-use crate::handle::{CoreSequence, LogHandle, WalStats};
+use crate::handle::{CoreSequence, LogHandle};
 use crate::open::{Opened, open};
 use crate::retention::Pinned;
 use crate::shared::Shared;
+use crate::stats::WalStats;
 
 /// All cores' logs in one directory, open for appending.
 ///

@@ -94,6 +94,7 @@ fn begin(
         let is_active = core.index() < config.cores;
         let next_segment = inherited.map_or(SegmentNumber(0), |inherited| inherited.next_segment);
         supply.register(*core, next_segment);
+        inherit(&supply, *core, inventory, &resume, &report);
         opened_at.push(next_segment);
         // A core that does not append needs a log only to record where it ends.
         let options = if is_active { config.log } else { LogOptions { ring_bytes: 4096, ..config.log } };
@@ -141,6 +142,24 @@ fn begin(
         Flushers::start(&shared, inboxes, config.memory_time_max)?;
     }
     Ok(Opened { shared, writers, report })
+}
+
+/// Enters the segments that are there with their sizes; one that recovery had no reason to read counts as a whole one.
+fn inherit(
+    supply: &SegmentSupply,
+    core: CoreId,
+    inventory: &Inventory,
+    resume: &ResumePoints,
+    report: &RecoveryReport,
+) {
+    let prepared = resume.core(core).map_or(&[][..], |core| &core.prepared);
+    let reported = report.cores.iter().find(|reported| reported.core == core);
+    let read = reported.map_or(&[][..], |reported| &reported.segments);
+    for number in inventory.segments_of(core).iter().filter(|number| !prepared.contains(number)) {
+        let stats = read.iter().find(|stats| stats.segment == *number);
+        let bytes = stats.map_or(supply.segment_bytes(), |stats| stats.bytes_used + stats.bytes_wasted);
+        supply.holdings().inherit(core, *number, bytes);
+    }
 }
 
 /// Segments that were made ahead and never used go back to the pool; numbers are not used twice.

@@ -31,6 +31,8 @@ pub struct Pinned {
     pub core: CoreId,
     /// The segment.
     pub segment: SegmentNumber,
+    /// Bytes of the core's segment files that stay for this reason, from that one on.
+    pub bytes: u64,
     /// Who needs it.
     pub by: PinnedBy,
 }

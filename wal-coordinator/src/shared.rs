@@ -26,7 +26,7 @@
 use std::sync::Arc;
 
 use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, SegmentNumber, Sequence};
-use wal_reader::{Inventory, LogPosition, MergedReader, PerCoreWalReader, Source};
+use wal_reader::{LogPosition, MergedReader, PerCoreWalReader, Source};
 use wal_writer::stall::{self, Place};
 use wal_writer::{
     Clock, CoreLog, Driver, EpochEnd, EpochPin, GlobalEpoch, Progress, Receipt, SealedAt, SegmentSupply,
@@ -38,8 +38,9 @@ use crate::epochs::EpochTracker;
 use crate::error::PerCoreWalError;
 use crate::flaw::Flaw;
 use crate::flusher::{EndOfEpoch, EndResult, Flushers};
-use crate::retention::{Pin, Pinned, Retention};
+use crate::retention::{Pin, Retention};
 use crate::sync::{Mutex, MutexGuard, Sender, scope};
+use crate::watch::Watch;
 
 /// One open log. Shared, `Sync`.
 pub(crate) struct Shared {
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_budget_bytes: usize,
     pub(crate) threads_max: usize,
     pub(crate) clock: Clock,
+    pub(crate) watch: Watch,
 }
 
 /// What one close leaves for the next.
@@ -153,6 +155,7 @@ impl Shared {
             turn: Mutex::new(()),
             checkpoint_budget_bytes: parts.checkpoint_budget_bytes,
             threads_max: parts.threads_max,
+            watch: Watch::new(parts.clock.clone()),
             clock: parts.clock,
         }
     }
@@ -188,7 +191,10 @@ impl Shared {
             request_seals();
             stall::at(Place::SealRequested);
         }
-        let (epoch, cuts) = self.global.close(&self.pins);
+        let begun = self.watch.now_ns();
+        let waits_for = |index| self.watch.close_waits(index, begun);
+        let (epoch, cuts) = self.global.close_telling(&self.pins, waits_for);
+        self.watch.epoch_closed(begun);
         if seal && Flaw::AsksForSealLate.is_planted() {
             request_seals();
         }
@@ -206,7 +212,7 @@ impl Shared {
         closing.cuts.clone_from(&cuts);
         // Under the lock, so that the tracker learns of epochs in their order.
         let _closing = Flaw::CountsUnlocked.leaves(closing);
-        self.tracker.closed(epoch, participants.len());
+        self.tracker.closed(epoch, &participants, self.watch.now_ns());
         Ok(ClosedEpoch { epoch, cuts, participants })
     }
 
@@ -248,7 +254,7 @@ impl Shared {
         let EndOfEpoch { index, end, reply } = end;
         let epoch = end.epoch;
         if Flaw::CountsUnsynced.is_planted() {
-            self.tracker.core_done(epoch);
+            self.tracker.core_done(epoch, index, self.watch.now_ns());
         }
         let result = self.logs[index].end_epoch(&end);
         stall::at(Place::CoreEnded);
@@ -259,7 +265,7 @@ impl Shared {
                 let error = self.no_room_for_barrier(index, sealed);
                 self.deferred.lock().push(Deferred { index, end: EpochEnd { seal: false, ..end }, error });
             }
-            Ok(_) => self.tracker.core_done(epoch),
+            Ok(_) => self.tracker.core_done(epoch, index, self.watch.now_ns()),
             Err(error @ (WriterError::Poisoned { .. } | WriterError::Closed { .. })) => {
                 self.tracker.fail(error.clone());
                 self.checkpointed.fail(error.clone());
@@ -275,7 +281,7 @@ impl Shared {
     /// A checkpoint of `epoch` is durable.
     pub(crate) fn checkpoint_done(&self, epoch: Epoch) {
         self.deferred.lock().retain(|deferred| deferred.end.epoch > epoch);
-        self.tracker.checkpointed(epoch);
+        self.tracker.checkpointed(epoch, self.watch.now_ns());
         self.checkpointed.advance(epoch.0);
     }
 
@@ -406,18 +412,6 @@ impl Shared {
         end: LogPosition,
     ) -> Result<PerCoreWalReader, wal_reader::ReadError> {
         PerCoreWalReader::range(Arc::clone(&self.source), self.log_id, core, start, end)
-    }
-
-    /// The oldest segment of all cores that is still there, and who needs it.
-    pub(crate) fn why_pinned(&self) -> Result<Vec<Pinned>, PerCoreWalError> {
-        let inventory = Inventory::list(self.source.as_ref())?;
-        let oldest = self.logs.iter().filter_map(|log| {
-            let core = log.core();
-            let segment = *inventory.segments_of(core).first()?;
-            let by = self.retention.pinned_by(core, segment, log.appended())?;
-            Some(Pinned { core, segment, by })
-        });
-        Ok(oldest.collect())
     }
 
     /// What the drain was told when it sealed: the segment that the barrier would have gone to cannot be made.

@@ -61,6 +61,9 @@ mod locks {
 }
 pub(crate) use locks::{AtomicBool, Mutex, MutexGuard};
 
+/// A lock of which no checker knows: for figures that are looked at. Held for a moment, and never while anybody waits.
+pub(crate) type PlainMutex<T> = parking_lot::Mutex<T>;
+
 #[cfg(not(shuttle))]
 mod real {
     use std::hash::{BuildHasher, Hasher, RandomState};

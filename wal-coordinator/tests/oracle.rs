@@ -195,6 +195,8 @@ impl Run {
             config.scope = Scope::ConsistentCut;
         }
         let is_cut = config.scope == Scope::ConsistentCut;
+        let watched = Watched::new(&self.path);
+        let config = watched.under(config);
         let cores = config.cores;
         let mut seen = Seen::default();
         let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut seen).unwrap();
@@ -240,25 +242,19 @@ impl Run {
                 drop(checkpoints);
                 manager.close().unwrap();
             }
-            _ => self.crash(&manager),
+            _ => self.crash(&manager, &watched),
         }
         let (path, model) = (self.path.clone(), self.model.clone());
         check_recovery(&path, &model, &mut self.random);
     }
 
     /// The process is killed: what its files hold at this moment is all that is left.
-    fn crash(&mut self, manager: &PerCoreWalManager) {
+    fn crash(&mut self, manager: &PerCoreWalManager, watched: &Watched) {
         for position in manager.positions() {
             self.acknowledge(position.core.0, manager);
         }
         // A copy takes a while, and a kill does not: none of the threads may have written meanwhile.
-        let (directory, copy) = loop {
-            let before = manager.stats();
-            let copied = crash_copy(&self.path);
-            if manager.stats() == before {
-                break copied;
-            }
-        };
+        let (directory, copy) = watched.undisturbed(|| crash_copy(&self.path));
         let (_, recovered) = recover(&copy);
         let ends = recovered.resume.cores.iter().map(|core| (core.core.0, core.next_sequence.0)).collect();
         for (core, written) in &self.model.written {

@@ -9,12 +9,19 @@
 pub(crate) mod hostile;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// Where the time comes from. Tests inject their own.
 pub trait TimeSource: Send + Sync {
     /// Nanoseconds since the Unix epoch. May step back or stand still: the caller guards against it.
     fn now_ns(&self) -> u64;
+
+    /// Nanoseconds since any moment, for durations: what statistics say of how long things took. The system's monotonic
+    /// clock unless overridden, so that a source that steps or stands still does not take them with it.
+    fn monotonic_ns(&self) -> u64 {
+        system_monotonic_ns()
+    }
 }
 
 /// The clock of a log: shared by its cores, each of which makes its own [`HybridClock`] of it.
@@ -65,6 +72,24 @@ impl Clock {
             Kind::Injected(source) => source.now_ns(),
         }
     }
+}
+
+impl Clock {
+    /// Nanoseconds since any moment, for durations. Never on the append path.
+    #[must_use]
+    pub fn monotonic_ns(&self) -> u64 {
+        match &self.0 {
+            Kind::Counter { counter, anchor, .. } => counter.delta_as_nanos(*anchor, counter.raw()),
+            Kind::Injected(source) => source.monotonic_ns(),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the home of clocks")]
+fn system_monotonic_ns() -> u64 {
+    static ANCHOR: OnceLock<Instant> = OnceLock::new();
+    let since = ANCHOR.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Clock {

@@ -30,4 +30,8 @@ crate::flaws! {
     ChecksUnlocked,
     /// `supply.rs`: a file that was overtaken while it was made keeps its number.
     KeepsOvertakenNumber,
+    /// `watch.rs`: the rungs of a snapshot are read from the lowest up.
+    LooksUpwards,
+    /// `watch.rs`: what was drained in the middle of its append does not count as appended.
+    LooksPastDrains,
 }

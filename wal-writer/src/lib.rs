@@ -11,8 +11,8 @@
 //!
 //! Reading order: [`writer`](CoreWalWriter) (the append), `ring`, [`pin`](GlobalEpoch) (epochs), `drain` and
 //! `segment` (bytes to files), [`log`](CoreLog) (locks, syncs, failures), [`progress`](Progress) (receipts),
-//! [`supply`](SegmentSupply) (segment files), [`storage`] (the seam). `sync.rs` is the door to atomics and locks, and
-//! names every ordering; `loom_models` checks them.
+//! [`supply`](SegmentSupply) (segment files), [`storage`] (the seam), [`stats`](LogStats) (what can be watched, counted in
+//! `tally.rs`). `sync.rs` is the door to atomics and locks, and names every ordering; `loom_models` checks them.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -23,6 +23,8 @@ mod clock;
 mod drain;
 mod error;
 mod flaw;
+mod histogram;
+mod holdings;
 mod log;
 #[cfg(all(test, loom))]
 mod loom_models;
@@ -40,9 +42,12 @@ mod ring;
 mod segment;
 #[doc(hidden)]
 pub mod stall;
+mod stats;
 pub mod storage;
 mod supply;
 mod sync;
+mod tally;
+mod watch;
 mod writer;
 
 pub use batch::WriteBatch;
@@ -50,12 +55,15 @@ pub use batch::WriteBatch;
 pub use clock::hostile::HostileClock;
 pub use clock::{Clock, HybridClock, TimeSource};
 pub use error::WriterError;
+pub use histogram::Histogram;
+pub use holdings::{Holdings, SegmentCounts};
 pub use log::CoreLog;
 pub use options::{LogOptions, OnSyncFailure, RING_BYTES_MIN, Retention, SEGMENT_BYTES_MIN};
-pub use parts::{Flusher, LogParts, LogStats};
+pub use parts::{Flusher, LogParts};
 pub use pin::{EpochPin, GlobalEpoch};
 pub use position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
 pub use progress::{Driver, Progress, Receipt};
+pub use stats::LogStats;
 pub use storage::{DirectoryStorage, Storage, StorageFile};
 pub use supply::SegmentSupply;
 pub use wal_format as format;

@@ -52,19 +52,23 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use wal_format::{CoreId, Epoch, Sequence};
 
+use crate::clock::Clock;
 use crate::drain::{Drain, DrainError, Large};
 use crate::error::WriterError;
 use crate::flaw::Flaw;
 use crate::options::{LogOptions, OnSyncFailure, Retention};
-use crate::parts::{Flusher, LogParts, LogStats};
+use crate::parts::{Flusher, LogParts};
 use crate::pin::EpochPin;
 use crate::position::{EpochEnd, SealedAt, SegmentPosition};
 use crate::progress::{Driver, Progress, Receipt};
 use crate::ring::Consumer;
 use crate::stall::{self, Place};
+use crate::stats::LogStats;
 use crate::storage::uninterrupted;
 use crate::supply::SegmentSupply;
 use crate::sync::{AtomicU64, Mutex};
+use crate::tally::Tallies;
+use crate::watch::Watch;
 
 /// One core's log. Shared, `Sync`.
 pub struct CoreLog {
@@ -80,8 +84,9 @@ pub struct CoreLog {
     attention: AtomicU64,
     failure: Mutex<Option<WriterError>>,
     flusher: Option<Arc<dyn Flusher>>,
-    first_sequence: Sequence,
     wanted: AtomicU64,
+    /// Apart, so that appends find the rest where it was.
+    watch: Box<Watch>,
 }
 
 /// Bit of `attention`: there is a failure.
@@ -93,18 +98,13 @@ const OVERDRAWN: u64 = 2;
 type Gate<'a> = crate::sync::MutexGuard<'a, ()>;
 
 impl CoreLog {
-    pub(crate) fn new(parts: LogParts, consumer: Consumer) -> Arc<Self> {
-        let LogParts { log_id, core, options, start, supply, flusher } = parts;
+    pub(crate) fn new(parts: LogParts, consumer: Consumer, clock: Clock) -> Arc<Self> {
         let seal_before = Arc::new(AtomicU64::new(u64::MAX));
-        let drain = Drain::new(
-            log_id,
-            core,
-            options.retention,
-            Arc::clone(&supply),
-            consumer,
-            &start,
-            Arc::clone(&seal_before),
-        );
+        let tallies = Arc::new(Tallies::default());
+        let supply = Arc::clone(&parts.supply);
+        let watch = Watch::new(clock, consumer.gauge(), supply, Arc::clone(&tallies), parts.start.sequence);
+        let drain = Drain::new(&parts, consumer, Arc::clone(&seal_before), tallies);
+        let LogParts { core, options, start, supply, flusher, .. } = parts;
         Arc::new(Self {
             core,
             options,
@@ -118,8 +118,8 @@ impl CoreLog {
             attention: AtomicU64::new(0),
             failure: Mutex::new(None),
             flusher,
-            first_sequence: start.sequence,
             wanted: AtomicU64::new(0),
+            watch: Box::new(watch),
         })
     }
 
@@ -175,17 +175,11 @@ impl CoreLog {
         self.wanted.load(Relaxed) > self.durable.get()
     }
 
-    /// Counters.
+    /// Counters, and how the log stands. Waits for nobody, least of all for a device: no lock is taken that is held
+    /// during a call to the storage.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        let drain = self.drain.lock();
-        LogStats {
-            entries: self.appended().0 - self.first_sequence.0,
-            frames: drain.frames,
-            bytes: drain.bytes,
-            syncs: drain.syncs,
-            continuations: drain.continuations,
-        }
+        self.watch.look(self)
     }
 
     /// Where the last completed sync ends; everything before it can be read from the files.
@@ -300,10 +294,16 @@ impl CoreLog {
 
     /// Makes room in the ring: what the retention policy needs before bytes can go.
     pub(crate) fn make_room(&self) -> Result<(), WriterError> {
-        match self.options.retention {
-            Retention::UntilDurable => self.sync().map(drop),
-            Retention::UntilWritten => self.write_out(),
+        let begun = self.watch.now_ns();
+        let (reached, made) = match self.options.retention {
+            Retention::UntilDurable => (self.durable(), self.sync().map(drop)),
+            Retention::UntilWritten => (self.written(), self.write_out()),
+        };
+        // What goes beside the ring asks for an empty one, which it may be already.
+        if reached < self.appended() {
+            self.watch.tallies.room_wait_ns.record(self.watch.since_ns(begun));
         }
+        made
     }
 
     /// Wakes the background flusher, if there is one.
@@ -367,16 +367,19 @@ impl CoreLog {
             if Flaw::AcknowledgesBegunSync.is_planted() {
                 self.durable.advance(ticket.covered_sequence().0);
             }
+            let begun = self.watch.now_ns();
             // Oldest first: a frame of a later file that is durable says that the earlier ones are.
             for of in &ticket.files {
                 uninterrupted(|| of.file.sync_data()).map_err(|error| {
+                    self.watch.tallies.sync_failures.add(1);
                     DrainError::InDoubt(WriterError::io("sync", self.supply.storage().path(&of.name), error))
                 })?;
             }
+            let took_ns = self.watch.since_ns(begun);
             stall::at(Place::Synced);
             let durable = {
                 let mut drain = self.drain.lock();
-                drain.complete(&ticket);
+                drain.complete(&ticket, took_ns);
                 drain.durable_sequence()
             };
             stall::at(Place::Completed);

@@ -1,4 +1,4 @@
-//! What a core's log is made of, who drains it in the background, and what it counts.
+//! What a core's log is made of, and who drains it in the background.
 //!
 //! Plain data and one narrow trait, for whoever puts a log together; [`crate::CoreLog`] does the work.
 
@@ -24,21 +24,6 @@ pub struct LogParts {
     pub supply: Arc<SegmentSupply>,
     /// Who drains it in the background; `None` for inline mode, where only calls to `sync` and full rings drain.
     pub flusher: Option<Arc<dyn Flusher>>,
-}
-
-/// Counters of a core's log. A snapshot: each number is exact, together they may be a moment apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Entries appended since the log was opened.
-    pub entries: u64,
-    /// Frames written.
-    pub frames: u64,
-    /// Bytes of frames, headers included.
-    pub bytes: u64,
-    /// Syncs that succeeded.
-    pub syncs: u64,
-    /// Syncs or writes that failed and were continued on a fresh segment.
-    pub continuations: u64,
 }
 
 /// Wakes whoever drains this log in the background.

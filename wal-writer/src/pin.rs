@@ -69,6 +69,9 @@ use crate::sync::{AtomicU64, CachePadded, Edge, yield_now};
 #[derive(Debug)]
 pub struct GlobalEpoch(CachePadded<AtomicU64>);
 
+/// Looks at a pin before the closer gives way.
+const SPINS_MAX: u32 = 64;
+
 /// One core's words of the protocol. Written by the core's writer, read by the closer. Shared, `Sync`.
 #[derive(Debug)]
 pub struct EpochPin(CachePadded<Words>);
@@ -114,11 +117,19 @@ impl GlobalEpoch {
     /// Closes must not run concurrently; the caller holds a lock.
     #[must_use]
     pub fn close(&self, pins: &[Arc<EpochPin>]) -> (Epoch, Vec<Sequence>) {
+        self.close_telling(pins, |_| ())
+    }
+
+    /// As [`GlobalEpoch::close`]. Tells `waits_for` the index of every core whose append takes longer than any should, before
+    /// it waits on: who watches can then say which.
+    #[must_use]
+    pub fn close_telling(&self, pins: &[Arc<EpochPin>], waits_for: impl Fn(usize)) -> (Epoch, Vec<Sequence>) {
         let closing = self.0.load(Relaxed);
         self.0.store(closing + 1, Edge::EpochAdvance.order()); // (a)
         Edge::CloseFence.fence(); // (b)
         stall::at(Place::EpochAdvanced);
-        let cuts = pins.iter().map(|pin| pin.cut(closing)).collect();
+        let each = pins.iter().enumerate();
+        let cuts = each.map(|(index, pin)| pin.cut(closing, || waits_for(index))).collect();
         (Epoch(closing), cuts)
     }
 }
@@ -142,15 +153,18 @@ impl EpochPin {
     }
 
     /// Waits until no append of epoch <= `closing` is in flight, then says where that epoch ends.
-    fn cut(&self, closing: u64) -> Sequence {
+    fn cut(&self, closing: u64, waits: impl Fn()) -> Sequence {
         // (c); ends: see the top.
         let mut spins = 0_u32;
         while is_pinned_at(self.0.pin.load(Edge::PinRead.order()), closing) && !Flaw::IgnoresPin.is_planted()
         {
-            spins += 1;
+            spins = spins.saturating_add(1);
             stall::at(Place::PinAwaited);
+            if spins == SPINS_MAX {
+                waits();
+            }
             // A pinned section is shorter than a context switch, unless its thread lost its CPU inside.
-            if cfg!(any(loom, shuttle)) || spins > 64 { yield_now() } else { std::hint::spin_loop() }
+            if cfg!(any(loom, shuttle)) || spins >= SPINS_MAX { yield_now() } else { std::hint::spin_loop() }
         }
         let appended = self.0.appended.load(Edge::AppendedRead.order());
         stall::at(Place::AppendedRead);

@@ -70,6 +70,9 @@ pub(crate) struct Consumer {
     head: u64,
 }
 
+/// A look at how full the ring is, for whoever watches it. Any number of them.
+pub(crate) struct Gauge(Arc<Ring>);
+
 /// A ring of `capacity` bytes, a power of two.
 ///
 /// The buffer is filled with a non-zero pattern: the pages are there before the first append needs them.
@@ -226,9 +229,32 @@ impl Consumer {
         self.ring.head.store(to, Edge::HeadRelease.order());
     }
 
+    /// Published bytes that have not been given back.
+    pub(crate) fn fill(&self) -> u64 {
+        self.published() - self.head
+    }
+
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.ring))
+    }
+
     /// Everything below has been given back.
     pub(crate) fn released(&self) -> u64 {
         self.head
+    }
+}
+
+impl Gauge {
+    pub(crate) fn capacity(&self) -> u64 {
+        self.0.capacity()
+    }
+
+    /// Published bytes that have not been given back; a few less while both ends move. The tail is read first, so it is never
+    /// more than there were.
+    pub(crate) fn fill(&self) -> u64 {
+        let tail = self.0.tail.load(Edge::TailRead.order());
+        let head = self.0.head.load(Edge::HeadRead.order());
+        tail.saturating_sub(head)
     }
 }
 
@@ -270,7 +296,9 @@ mod tests {
         assert!(push(&mut producer, 8, 1));
         assert!(push(&mut producer, 8, 2));
         assert!(!push(&mut producer, 1, 3));
+        assert_eq!((consumer.fill(), consumer.gauge().fill()), (16, 16));
         consumer.release(8);
+        assert_eq!((consumer.fill(), consumer.gauge().fill()), (8, 8));
         assert!(push(&mut producer, 8, 3));
         assert_eq!(consumer.readable(8, consumer.published()), [2; 8]);
         assert_eq!(consumer.readable(16, consumer.published()), [3; 8]);

@@ -16,6 +16,7 @@ use wal_format::{
 use crate::stall::{self, Place};
 use crate::storage::{StorageFile, write_all_at};
 use crate::supply::{Spare, fill_with_zeros};
+use crate::tally::Tallies;
 
 const PAGE_BYTES: usize = 4096;
 /// The buffer is written when it has grown to this, or when a drain is over.
@@ -44,6 +45,9 @@ pub(crate) struct SegmentWriter {
     durable: u64,
     entry_count: u64,
     digest: u32,
+    tallies: Arc<Tallies>,
+    /// Frames in `buffer` that the file does not have, and their bytes: counted when they are written.
+    unwritten: (u64, u64),
 }
 
 /// What a frame says besides its payload.
@@ -61,7 +65,7 @@ impl SegmentWriter {
     ///
     /// `repeats`: it begins with entries that another file has, whose story the header ends. They were reported as written,
     /// so they must survive the process: the header goes to the file after them.
-    pub(crate) fn new(spare: Spare, header: SegmentHeader, repeats: bool) -> Self {
+    pub(crate) fn new(spare: Spare, header: SegmentHeader, repeats: bool, tallies: Arc<Tallies>) -> Self {
         Self {
             file: spare.file,
             name: spare.name,
@@ -76,6 +80,8 @@ impl SegmentWriter {
             durable: 0,
             entry_count: 0,
             digest: checksum::crc(&[]),
+            tallies,
+            unwritten: (0, 0),
         }
     }
 
@@ -154,6 +160,8 @@ impl SegmentWriter {
         head.copy_from_slice(&encoded);
         self.entry_count += u64::from(fields.entry_count);
         self.digest = checksum::extend(self.digest, &encoded);
+        let (frames, bytes) = self.unwritten;
+        self.unwritten = (frames + 1, bytes + (FRAME_HEADER_BYTES + aligned) as u64);
         self.is_dirty = true;
         if self.buffer.len() >= WRITE_BYTES && !self.header_last { self.flush() } else { Ok(()) }
     }
@@ -204,6 +212,10 @@ impl SegmentWriter {
         }
         stall::at(Place::Written);
         self.is_dirty = false;
+        self.tallies.file_bytes.add(self.buffer.len() as u64);
+        let (frames, bytes) = std::mem::take(&mut self.unwritten);
+        self.tallies.frames.add(frames);
+        self.tallies.frame_bytes.add(bytes);
         self.filled = self.filled.max(self.buffer_at + self.buffer.len() as u64);
         // Keep the page that the next frame shares.
         let kept = used / PAGE_BYTES * PAGE_BYTES;

@@ -12,6 +12,7 @@
 //! | a core's `next`, `spare`, `preparing` | its drain (`take`, `ensure`), a background thread (`prepare`) | the core's own, held by the drain also while it makes a file, by `prepare` only before and after |
 //! | `cores` | everybody, to find a core's lock | its own, held for the look-up only |
 //! | `free` | who recycles and who makes a segment | its own, held for one push or pop |
+//! | `holdings` | whoever takes, makes or recycles; who watches | its own, a leaf: `holdings.rs` |
 //!
 //! 1. A number is drawn under the core's lock, and never twice: no two files of a core have one name.
 //! 2. A spare is put and taken under the core's lock: it is given out once. A free name is popped once, so a recycled file
@@ -33,6 +34,7 @@ use wal_format::{CoreId, FileName, SegmentNumber};
 
 use crate::error::WriterError;
 use crate::flaw::Flaw;
+use crate::holdings::Holdings;
 use crate::stall::{self, Place};
 use crate::storage::{Storage, StorageFile, uninterrupted, write_all_at};
 use crate::sync::Mutex;
@@ -52,6 +54,7 @@ pub struct SegmentSupply {
     cores: Mutex<BTreeMap<CoreId, Arc<Mutex<CoreSupply>>>>,
     free: Mutex<Vec<String>>,
     condition: OnceLock<Box<Condition>>,
+    holdings: Holdings,
 }
 
 /// What must be done before any core accepts entries.
@@ -97,6 +100,7 @@ impl SegmentSupply {
             cores: Mutex::default(),
             free: Mutex::default(),
             condition: OnceLock::new(),
+            holdings: Holdings::default(),
         }
     }
 
@@ -104,6 +108,18 @@ impl SegmentSupply {
     #[must_use]
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    /// Which segment files are in use, and what became of others.
+    #[must_use]
+    pub fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// Released files that wait to be used again.
+    #[must_use]
+    pub fn free_segments(&self) -> usize {
+        self.free.lock().len()
     }
 
     /// What a segment takes.
@@ -169,7 +185,7 @@ impl SegmentSupply {
         stall::at(Place::SegmentMade);
         let mut supply = of_core.lock();
         supply.preparing = false;
-        let mut spare = made?;
+        let mut spare = self.counted(core, false, made)?;
         if supply.spare.is_some() {
             // `take` could not wait and went ahead; this one is not needed.
             drop(supply);
@@ -196,14 +212,17 @@ impl SegmentSupply {
         let of_core = self.core(core);
         let mut supply = of_core.lock();
         self.ensure_locked(core, &mut supply, bytes)?;
-        Ok(supply.spare.take().unwrap_or_else(|| unreachable!("ensured under the same lock")))
+        let spare = supply.spare.take().unwrap_or_else(|| unreachable!("ensured under the same lock"));
+        self.holdings.taken(core, spare.number, spare.capacity);
+        Ok(spare)
     }
 
     fn ensure_locked(&self, core: CoreId, supply: &mut CoreSupply, bytes: u64) -> Result<(), WriterError> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         if let Some(spare) = &mut supply.spare {
             if spare.capacity < bytes {
-                self.allocate(spare.file.as_ref(), &spare.name, bytes)?;
+                let larger = self.allocate(spare.file.as_ref(), &spare.name, bytes);
+                self.counted(core, false, larger)?;
                 spare.capacity = bytes;
             }
             return Ok(());
@@ -212,12 +231,22 @@ impl SegmentSupply {
         let number = supply.take_number();
         // Without background threads nobody prepares: released files are used again here, or never.
         let free = if capacity == self.segment_bytes { self.free.lock().pop() } else { None };
-        if let Some(free) = free {
-            supply.spare = Some(self.reuse(core, number, &free)?);
-            return Ok(());
-        }
-        supply.spare = Some(self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity))?);
+        let made = match free {
+            Some(free) => self.reuse(core, number, &free),
+            None => self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity)),
+        };
+        supply.spare = Some(self.counted(core, true, made)?);
         Ok(())
+    }
+
+    /// `made`, after taking note of it; `late` if somebody waited for it.
+    fn counted<T>(&self, core: CoreId, late: bool, made: Result<T, WriterError>) -> Result<T, WriterError> {
+        self.holdings.count(core, |counts| match &made {
+            Ok(_) => counts.late += u64::from(late),
+            Err(WriterError::NoSpace { .. }) => counts.refused += 1,
+            Err(_) => {}
+        });
+        made
     }
 
     fn core(&self, core: CoreId) -> Arc<Mutex<CoreSupply>> {
@@ -238,6 +267,7 @@ impl SegmentSupply {
             } else {
                 self.storage.remove(&name).map_err(|error| self.io("remove", &name, error))?;
             }
+            self.holdings.released(core, *number);
             stall::at(Place::SegmentReleased);
         }
         if segments.is_empty() { Ok(()) } else { self.sync_directory() }
@@ -269,6 +299,7 @@ impl SegmentSupply {
             return Err(error);
         }
         stall::at(Place::SegmentNamed);
+        self.holdings.count(core, |counts| counts.made += 1);
         Ok(Spare { number, name, file, capacity, filled: fill })
     }
 
@@ -278,6 +309,7 @@ impl SegmentSupply {
         self.rename_durably(free, &name)?;
         let file = self.storage.open(&name).map_err(|error| self.io("open", &name, error))?;
         self.allocate(file.as_ref(), &name, self.segment_bytes)?;
+        self.holdings.count(core, |counts| counts.reused += 1);
         Ok(Spare { number, name, file, capacity: self.segment_bytes, filled: self.segment_bytes })
     }
 

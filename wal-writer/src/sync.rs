@@ -84,10 +84,12 @@ mod imp {
 
 pub(crate) use imp::*;
 
-/// A lock of which no checker knows: for test storages, which hold it for a moment and never while they wait. What they
-/// are asked is then no step of a schedule, and may be asked of them on any thread.
-#[cfg(feature = "testing")]
+/// A lock of which no checker knows: for figures that are looked at, and for test storages. Both hold it for a moment, and
+/// never while they wait. What they are asked is then no step of a schedule, and may be asked of them on any thread.
 pub(crate) type PlainMutex<T> = parking_lot::Mutex<T>;
+
+/// A counter of which no checker knows: for figures that order nothing (`tally.rs`).
+pub(crate) type AtomicCounter = std::sync::atomic::AtomicU64;
 
 crate::edges! {
     /// `ring.rs`: publishing a record.

@@ -66,7 +66,7 @@ impl CoreWalWriter {
         // Nothing is backed by space on the medium yet: the first append asks for it.
         producer.refresh(0, 0);
         let start = parts.start;
-        let log = CoreLog::new(parts, consumer);
+        let log = CoreLog::new(parts, consumer, clock.clone());
         let floor = timestamp_floor.max(start.timestamp_ns);
         let writer = Self {
             pinner: Pinner::new(Arc::clone(&log.pin), start.epoch),

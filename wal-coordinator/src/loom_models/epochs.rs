@@ -17,12 +17,12 @@ use wal_writer::EpochEnd;
 pub(super) fn two_reports() {
     let tracker = Arc::new(EpochTracker::new(Epoch(0)));
     let synced = Arc::new(AtomicUsize::new(0));
-    tracker.closed(Epoch(1), 2);
-    for _ in 0..2 {
+    tracker.closed(Epoch(1), &[0, 1], 0);
+    for core in 0..2 {
         let (tracker, synced) = (Arc::clone(&tracker), Arc::clone(&synced));
         thread::spawn(move || {
             synced.fetch_add(1, Relaxed);
-            tracker.core_done(Epoch(1));
+            tracker.core_done(Epoch(1), core, 0);
         });
     }
     if tracker.durable_epoch() == Epoch(1) {

@@ -273,6 +273,9 @@ pub(crate) struct Watched {
 
 #[derive(Default)]
 struct State {
+    /// Calls that have begun; those that have ended are in `calls`, until they are forgotten.
+    begun: usize,
+    ended: usize,
     calls: Vec<Call>,
     faults: Vec<Fault>,
     quota_bytes: Option<u64>,
@@ -331,6 +334,21 @@ impl Watched {
         self.state.lock().calls.clone()
     }
 
+    /// The result of `work`, once no call was under way while it ran.
+    pub(crate) fn undisturbed<T>(&self, work: impl Fn() -> T) -> T {
+        let counts = || {
+            let state = self.state.lock();
+            (state.begun, state.ended)
+        };
+        loop {
+            let before = counts();
+            let result = work();
+            if before.0 == before.1 && counts() == before {
+                return result;
+            }
+        }
+    }
+
     pub(crate) fn forget(&self) {
         let mut state = self.state.lock();
         state.calls.clear();
@@ -357,7 +375,11 @@ impl Watched {
         grows_to: Option<u64>,
         effect: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        let hook = self.state.lock().hook.clone();
+        let hook = {
+            let mut state = self.state.lock();
+            state.begun += 1;
+            state.hook.clone()
+        };
         if let Some(hook) = hook {
             hook(call.kind, &call.name);
         }
@@ -367,7 +389,9 @@ impl Watched {
             None => effect(),
         };
         let is_ok = result.is_ok();
-        self.state.lock().calls.push(Call { is_ok, ..call });
+        let mut state = self.state.lock();
+        state.ended += 1;
+        state.calls.push(Call { is_ok, ..call });
         result
     }
 

@@ -38,13 +38,15 @@ use self::repeat::Cut;
 use crate::error::WriterError;
 use crate::flaw::Flaw;
 use crate::options::Retention;
-use crate::position::{SealedAt, SegmentPosition, StartAt};
+use crate::parts::LogParts;
+use crate::position::{SealedAt, SegmentPosition};
 use crate::ring::{Consumer, WRAP};
 use crate::segment::{FrameFields, SegmentWriter};
 use crate::stall::{self, Place};
 use crate::storage::StorageFile;
 use crate::supply::SegmentSupply;
 use crate::sync::AtomicU64;
+use crate::tally::Tallies;
 
 /// How far the drain has come, in all the numbers that depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,8 @@ struct Cursor {
     epoch: Epoch,
     /// Index of the next large batch.
     large: u64,
+    /// Encoded bytes of the entries before.
+    payload_bytes: u64,
 }
 
 /// What went wrong in a drain, by what it means for the bytes.
@@ -105,28 +109,26 @@ pub(crate) struct Drain {
     /// A write failed: nothing more goes to that file, until `rewind`.
     doubt: Option<WriterError>,
     seal_before: Arc<AtomicU64>,
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    pub(crate) syncs: u64,
-    pub(crate) continuations: u64,
+    tallies: Arc<Tallies>,
+    /// A file was given up, and no sync has succeeded since.
+    is_continuing: bool,
 }
 
 impl Drain {
     pub(crate) fn new(
-        log_id: LogId,
-        core: CoreId,
-        retention: Retention,
-        supply: Arc<SegmentSupply>,
+        parts: &LogParts,
         consumer: Consumer,
-        start: &StartAt,
         seal_before: Arc<AtomicU64>,
+        tallies: Arc<Tallies>,
     ) -> Self {
+        let start = &parts.start;
         let cursor = Cursor {
             position: 0,
             sequence: start.sequence,
             timestamp: start.timestamp_ns,
             epoch: start.epoch,
             large: 0,
+            payload_bytes: 0,
         };
         let link = start.end.map(|end| Previous {
             segment: end.segment,
@@ -135,10 +137,10 @@ impl Drain {
         });
         let nowhere = SegmentPosition { segment: SegmentNumber(0), offset: 0, sequence: start.sequence };
         Self {
-            log_id,
-            core,
-            retention,
-            supply,
+            log_id: parts.log_id,
+            core: parts.core,
+            retention: parts.options.retention,
+            supply: Arc::clone(&parts.supply),
             consumer,
             large: VecDeque::new(),
             written: cursor,
@@ -156,10 +158,8 @@ impl Drain {
             sealed_at: SealedAt::default(),
             doubt: None,
             seal_before,
-            frames: 0,
-            bytes: 0,
-            syncs: 0,
-            continuations: 0,
+            tallies,
+            is_continuing: false,
         }
     }
 
@@ -193,6 +193,7 @@ impl Drain {
             && !Flaw::ForgetsDoubt.is_planted()
         {
             self.doubt = Some(error.clone());
+            self.tallies.write_failures.add(1);
         }
         result
     }
@@ -312,10 +313,9 @@ impl Drain {
             base_timestamp: self.written.timestamp,
         };
         let segment = self.segment.as_mut().unwrap_or_else(|| unreachable!("room_for started one"));
-        self.frames += 1;
-        self.bytes += frame_bytes(payload.len());
         segment.append(&fields, payload).map_err(|error| in_doubt(&self.supply, segment, error))?;
         self.written.position += span.bytes as u64;
+        self.written.payload_bytes += span.bytes as u64;
         self.written.sequence = self.written.sequence.plus(u64::from(span.entries));
         self.written.timestamp += span.timestamp_delta;
         Ok(())
@@ -334,10 +334,9 @@ impl Drain {
             base_timestamp: timestamp,
         };
         let segment = self.segment.as_mut().unwrap_or_else(|| unreachable!("room_for started one"));
-        self.frames += 1;
-        self.bytes += frame_bytes(large.payload.len());
         segment.append(&fields, &large.payload).map_err(|error| in_doubt(&self.supply, segment, error))?;
         self.written.position += LARGE_RECORD_BYTES as u64;
+        self.written.payload_bytes += large.payload.len() as u64;
         self.written.sequence = self.written.sequence.plus(u64::from(entries));
         self.written.timestamp = timestamp;
         self.written.large = index + 1;
@@ -346,16 +345,21 @@ impl Drain {
 
     fn append(&mut self, fields: &FrameFields, payload: &[u8]) -> Result<(), DrainError> {
         let segment = self.segment.as_mut().unwrap_or_else(|| unreachable!("room_for started one"));
-        self.frames += 1;
-        self.bytes += frame_bytes(payload.len());
         segment.append(fields, payload).map_err(|error| in_doubt(&self.supply, segment, error))
     }
 
     fn flush(&mut self) -> Result<(), DrainError> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
         segment.flush().map_err(|error| in_doubt(&self.supply, segment, error))?;
-        self.flushed = self.written.sequence;
+        self.all_flushed();
         Ok(())
+    }
+
+    /// All that was drained is in files.
+    fn all_flushed(&mut self) {
+        self.flushed = self.written.sequence;
+        // No sum: what is written again after a failed sync has been counted.
+        self.tallies.payload_bytes.raise(self.written.payload_bytes);
     }
 
     /// Makes the current segment one that can hold a frame with this payload.
@@ -382,7 +386,6 @@ impl Drain {
             .seal(self.written.sequence, self.written.timestamp, self.written.epoch)
             .map_err(|error| in_doubt(&self.supply, segment, error))?;
         stall::at(Place::SegmentSealed);
-        self.flushed = self.written.sequence;
         self.link = Some(segment.link());
         self.origin = Origin::Rotation;
         self.unsynced.push(Unsynced {
@@ -390,6 +393,8 @@ impl Drain {
             name: segment.name().to_owned(),
             end: segment.end(),
         });
+        self.tallies.rotations.add(1);
+        self.all_flushed();
         self.segment = None;
         Ok(())
     }
@@ -408,7 +413,8 @@ impl Drain {
             last_timestamp: self.written.timestamp,
             previous: self.link,
         };
-        self.segment = Some(SegmentWriter::new(spare, header, self.is_repeating()));
+        let tallies = Arc::clone(&self.tallies);
+        self.segment = Some(SegmentWriter::new(spare, header, self.is_repeating(), tallies));
         Ok(())
     }
 
@@ -417,6 +423,11 @@ impl Drain {
             self.large.pop_front();
         }
         if to.position > self.consumer.released() {
+            // The fill only grows between two releases, so it is highest right before one. Not for the checkers: a look
+            // more at the tail would only multiply their schedules, and might hide what another lacks.
+            if !cfg!(any(loom, shuttle)) {
+                self.tallies.ring_fill_bytes_max.raise(self.consumer.fill());
+            }
             self.consumer.release(to.position);
         }
     }

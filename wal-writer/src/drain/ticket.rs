@@ -48,9 +48,9 @@ impl Drain {
         Some(Ticket { files, covered: self.written, position })
     }
 
-    /// The sync of `ticket` succeeded: what it covered is durable. What was written meanwhile is not, also if it went
-    /// to the same files.
-    pub(crate) fn complete(&mut self, ticket: &Ticket) {
+    /// The sync of `ticket` succeeded, in `took_ns`: what it covered is durable. What was written meanwhile is not, also
+    /// if it went to the same files.
+    pub(crate) fn complete(&mut self, ticket: &Ticket, took_ns: u64) {
         let covers = |file: &Arc<dyn StorageFile>, end: u64| {
             let reaches = |through: u64| through >= end || Flaw::CoversRotation.is_planted();
             ticket.files.iter().any(|of| Arc::ptr_eq(&of.file, file) && reaches(of.through))
@@ -63,11 +63,16 @@ impl Drain {
             let through = if self.unsynced.is_empty() { link.end } else { link.synced_through };
             link.synced_through = through;
         }
+        let entries = ticket.covered.sequence.0 - self.durable.sequence.0;
         self.durable = if Flaw::CoversArrivals.is_planted() { self.written } else { ticket.covered };
         self.durable_position = ticket.position;
         let SegmentPosition { segment, offset, .. } = ticket.position;
         self.durable_link = Some(Previous { segment, end: offset, synced_through: offset });
-        self.syncs += 1;
+        self.tallies.sync_ns.record(took_ns);
+        self.tallies.sync_entries.record(entries);
+        if std::mem::take(&mut self.is_continuing) {
+            self.tallies.continuations.add(1);
+        }
         if self.retention == Retention::UntilDurable {
             self.release(self.durable);
         }
@@ -93,6 +98,6 @@ impl Drain {
         if self.sealed_at.end.is_some_and(|end| end.place() > durable) {
             self.sealed_at = SealedAt::default();
         }
-        self.continuations += 1;
+        self.is_continuing = true;
     }
 }

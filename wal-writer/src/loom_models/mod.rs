@@ -13,3 +13,4 @@ mod ring;
 mod space;
 mod syncs;
 mod teeth;
+mod watch;

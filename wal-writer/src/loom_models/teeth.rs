@@ -1,7 +1,7 @@
 //! Teeth: without any one of the orderings that the protocols name, and with any one of the flaws that they could
 //! have, a model fails. So no model passes because it is blind, and no ordering is stronger than it has to be.
 
-use super::{closing, drains, epoch, failures, progress, ring, space, syncs};
+use super::{closing, drains, epoch, failures, progress, ring, space, syncs, watch};
 use crate::flaw::Flaw;
 use crate::sync::Edge;
 
@@ -37,4 +37,6 @@ crate::teeth! {
     ignoring_a_pin: IgnoresPin fails epoch::cut,
     checking_outside_of_the_lock: ChecksUnlocked fails progress::blocking,
     keeping_an_overtaken_number: KeepsOvertakenNumber fails space::overtaken,
+    looking_upwards: LooksUpwards fails watch::rungs,
+    looking_past_drains: LooksPastDrains fails watch::rungs,
 }

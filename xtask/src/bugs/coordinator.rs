@@ -62,8 +62,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "epoch-durable-one-core-early",
         file: "wal-coordinator/src/epochs.rs",
-        old: "pop_front_if(|first| first.remaining == 0)",
-        new: "pop_front_if(|first| first.remaining <= 1)",
+        old: "pop_front_if(|first| first.owing.is_empty())",
+        new: "pop_front_if(|first| first.owing.len() <= 1)",
         test: Test::Unit(
             "wal-coordinator",
             "epochs::tests::an_epoch_is_durable_when_its_last_core_is_and_every_earlier_epoch_is",

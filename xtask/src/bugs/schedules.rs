@@ -6,8 +6,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "schedule-epoch-one-core-early",
         file: "wal-coordinator/src/epochs.rs",
-        old: "pop_front_if(|first| first.remaining == 0)",
-        new: "pop_front_if(|first| first.remaining <= 1)",
+        old: "pop_front_if(|first| first.owing.is_empty())",
+        new: "pop_front_if(|first| first.owing.len() <= 1)",
         test: Test::Schedules("epochs"),
         harm: "an epoch is acknowledged that one core does not have",
     },
@@ -70,8 +70,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "schedule-seal-asked-for-after-the-close",
         file: "wal-coordinator/src/shared.rs",
-        old: "        let (epoch, cuts) = self.global.close(&self.pins);\n",
-        new: "        let (epoch, cuts) = self.global.close(&self.pins);\n        if seal {\n            self.logs.iter().for_each(|log| log.request_seal(epoch.next().next()));\n            shuttle::thread::yield_now();\n            self.logs.iter().for_each(|log| log.request_seal(epoch.next()));\n        }\n",
+        old: "        let (epoch, cuts) = self.global.close_telling(&self.pins, waits_for);\n",
+        new: "        let (epoch, cuts) = self.global.close_telling(&self.pins, waits_for);\n        if seal {\n            self.logs.iter().for_each(|log| log.request_seal(epoch.next().next()));\n            shuttle::thread::yield_now();\n            self.logs.iter().for_each(|log| log.request_seal(epoch.next()));\n        }\n",
         test: Test::Schedules("checkpoints"),
         harm: "an entry of the next epoch is drained before the seal, which then stands beside the cut",
     },

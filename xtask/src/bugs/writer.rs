@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "sync-error-ignored",
         file: "wal-writer/src/log.rs",
-        old: "uninterrupted(|| of.file.sync_data()).map_err(|error| {\n                    DrainError::InDoubt(WriterError::io(\"sync\", self.supply.storage().path(&of.name), error))\n                })?;",
+        old: "uninterrupted(|| of.file.sync_data()).map_err(|error| {\n                    self.watch.tallies.sync_failures.add(1);\n                    DrainError::InDoubt(WriterError::io(\"sync\", self.supply.storage().path(&of.name), error))\n                })?;",
         new: "let _ = uninterrupted(|| of.file.sync_data());",
         test: Test::In("wal-writer", "failures", "after_a_failed_sync_the_log_goes_on_in_a_fresh_segment"),
         harm: "EIO, and everything is acknowledged all the same",
@@ -234,8 +234,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "continuation-begins-with-its-header",
         file: "wal-writer/src/drain/mod.rs",
-        old: "SegmentWriter::new(spare, header, self.is_repeating())",
-        new: "SegmentWriter::new(spare, header, false)",
+        old: "SegmentWriter::new(spare, header, self.is_repeating(), tallies)",
+        new: "SegmentWriter::new(spare, header, false, tallies)",
         test: Test::In(
             "wal-writer",
             "crash",

@@ -1,0 +1,38 @@
+//! Looking at a log from outside: the rungs in one snapshot are in their order, and a later one is nowhere lower.
+
+use std::sync::Arc;
+
+use loom::thread;
+
+use super::rig::{check, put, rig};
+use crate::{CoreLog, Retention};
+
+/// Somebody looks twice while the owner appends and another thread syncs.
+pub(super) fn rungs() {
+    let mut rig = rig(Retention::UntilDurable);
+    put(&mut rig.writer).unwrap();
+    let (syncing, watching) = (Arc::clone(&rig.log), Arc::clone(&rig.log));
+    let syncing = thread::spawn(move || drop(syncing.sync().unwrap()));
+    let watching = thread::spawn(move || {
+        let before = look(&watching);
+        let after = look(&watching);
+        assert!(before.iter().zip(after).all(|(before, after)| *before <= after), "{before:?}, {after:?}");
+    });
+    put(&mut rig.writer).unwrap();
+    syncing.join().unwrap();
+    watching.join().unwrap();
+    rig.writer.sync().unwrap();
+    assert_eq!(look(&rig.log), [2, 2, 2]);
+}
+
+fn look(log: &CoreLog) -> [u64; 3] {
+    let stats = log.stats();
+    let rungs = [stats.durable_entries, stats.written_entries, stats.entries];
+    assert!(rungs.is_sorted(), "{rungs:?}");
+    rungs
+}
+
+#[test]
+fn loom_rungs_of_a_snapshot_are_in_their_order_and_never_go_back() {
+    check(rungs);
+}
