@@ -1,16 +1,15 @@
-//! Rows 4, 5 and 6: a log as a power loss leaves it, and damage to it. Every sector of it holds what it held before it was last
-//! written; sectors of one segment, and segments, stand in each other's place; every bit of it is flipped.
+//! Rows 4, 5 and 6: a log as a power loss leaves it, and damage to it. Writes that it is made of are lost (`lost_writes.rs`);
+//! sectors of one segment, and segments, stand in each other's place; every bit of it is flipped.
 //!
 //! What must come of it is decided by an oracle of its own ([`Layout`]): damage before what anything that is left proves to
 //! have been durable is an error; behind that, the log ends at the first frame that is damaged, and nowhere else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wal_coordinator::{Retention, Scope};
 use wal_format::{FileName, names};
 use wal_reader::Source;
-use wal_recovery::{BoxError, Mode, PerCoreRecoveryManager, Replay};
+use wal_recovery::{BoxError, Mode, PerCoreRecoveryManager, Recovered, Replay};
 
 use super::check::recover;
 use super::layout::Layout;
@@ -27,33 +26,35 @@ const LIVES: &[(usize, usize, Retention)] =
     &[(2, 27, Retention::UntilDurable), (3, 5, Retention::UntilDurable)];
 
 /// The undamaged log and all that is known of it.
-struct Log {
-    image: Image,
-    layout: Layout,
+pub(super) struct Log {
+    pub(super) image: Image,
+    pub(super) layout: Layout,
     model: Model,
-    ends: Vec<u64>,
-    /// What each sector held before, where it held something else: by file and sector.
-    before: BTreeMap<(String, usize), [u8; SECTOR_BYTES]>,
+    pub(super) ends: Vec<u64>,
 }
 
 /// One damaged copy of the log.
-struct Damage {
-    image: Image,
+pub(super) struct Damage {
+    pub(super) image: Image,
     /// Items of the layout that cannot be read any more.
-    items: Vec<usize>,
+    pub(super) items: Vec<usize>,
     /// Files stand under each other's names: an error is right, whatever is lost.
     may_be_refused: bool,
 }
 
 impl Log {
     fn new(seed: u64) -> Result<Self, String> {
+        Self::with_history(seed).map(|(log, _)| log)
+    }
+
+    /// The log, and how it came about.
+    pub(super) fn with_history(seed: u64) -> Result<(Self, Reference), String> {
         let reference = reference("three cores", LIVES, seed)?;
         let last = reference.snapshots.last().ok_or("no snapshots")?;
         let image = last.undecided(Unit::Sector).image(Pick::Nothing);
         let (layout, model) = (Layout::of(&image)?, reference.story.model_at(last.calls()).clone());
         let (ends, _) = recover(&SimDisk::from_image(&image, 0), &model, Scope::Everything)?;
-        let before = former_sectors(&reference, &image);
-        Ok(Self { image, layout, model, ends, before })
+        Ok((Self { image, layout, model, ends }, reference))
     }
 
     /// The files of the log itself and of its checkpoint, without those that only wait to be used again.
@@ -63,7 +64,13 @@ impl Log {
     }
 
     /// `image` with this sector of `file` replaced.
-    fn replaced(&self, damage: &mut Damage, file: &str, sector: usize, bytes: &[u8; SECTOR_BYTES]) {
+    pub(super) fn replaced(
+        &self,
+        damage: &mut Damage,
+        file: &str,
+        sector: usize,
+        bytes: &[u8; SECTOR_BYTES],
+    ) {
         let now = self.image.sector(file, sector);
         let differs = |at: &usize| now[*at] != bytes[*at];
         let (Some(first), Some(last)) =
@@ -76,12 +83,12 @@ impl Log {
         damage.items.extend(self.layout.at(file, start + first, start + last + 1));
     }
 
-    fn undamaged(&self) -> Damage {
+    pub(super) fn undamaged(&self) -> Damage {
         Damage { image: self.image.clone(), items: Vec::new(), may_be_refused: false }
     }
 
     /// Recovers the damaged log, and holds it to what the layout says.
-    fn check(&self, damage: &Damage, number: u64, tally: &Tally) -> Result<(), String> {
+    pub(super) fn check(&self, damage: &Damage, number: u64, tally: &Tally) -> Result<(), String> {
         tally.count();
         let losses = self.layout.losses(&damage.items);
         let is_vital =
@@ -128,12 +135,17 @@ impl Log {
 
     /// Whatever the damage, salvage gives nothing that was not written; and it may refuse.
     fn salvage(&self, disk: &SimDisk) -> Result<(), String> {
-        let source: Arc<dyn Source> = Arc::new(disk.clone());
-        let manager = PerCoreRecoveryManager::with_source(source).mode(Mode::Salvage).threads_max(1);
-        match manager.recover(&mut Known(&self.model)) {
+        match self.salvaged(disk) {
             Err(wal_recovery::RecoveryError::Replay(what)) => Err(format!("salvage: {what}")),
             _ => Ok(()),
         }
+    }
+
+    /// What salvage makes of it, with every entry compared.
+    pub(super) fn salvaged(&self, disk: &SimDisk) -> Result<Recovered, wal_recovery::RecoveryError> {
+        let source: Arc<dyn Source> = Arc::new(disk.clone());
+        let manager = PerCoreRecoveryManager::with_source(source).mode(Mode::Salvage).threads_max(1);
+        manager.recover(&mut Known(&self.model))
     }
 }
 
@@ -151,57 +163,6 @@ impl Replay for Known<'_> {
         } else {
             Err(format!("an entry that nobody appended: {entry:?}").into())
         }
-    }
-}
-
-/// What every sector of `image` held on the medium before what it holds now.
-fn former_sectors(reference: &Reference, image: &Image) -> BTreeMap<(String, usize), [u8; SECTOR_BYTES]> {
-    let mut before = BTreeMap::new();
-    let mut open: Vec<(String, usize)> = image
-        .names()
-        .flat_map(|name| {
-            let sectors = usize::try_from(image.length(name)).unwrap_or(0).div_ceil(SECTOR_BYTES);
-            (0..sectors).map(move |sector| (name.to_owned(), sector))
-        })
-        .collect();
-    for snapshot in reference.snapshots.iter().rev() {
-        let earlier = snapshot.undecided(Unit::Sector).image(Pick::Nothing);
-        open.retain(|(name, sector)| {
-            if !earlier.has(name) {
-                // It was made later: the medium held nothing there, as far as anybody knows.
-                before.entry((name.clone(), *sector)).or_insert([0; SECTOR_BYTES]);
-                return false;
-            }
-            let held = earlier.sector(name, *sector);
-            let differs = held != image.sector(name, *sector);
-            if differs {
-                before.insert((name.clone(), *sector), held);
-            }
-            !differs
-        });
-    }
-    before
-}
-
-/// Row 4.
-struct LostWrites(Log);
-
-pub(crate) fn prepare_lost_writes(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
-    Ok(Box::new(LostWrites(Log::new(budget.seed)?)))
-}
-
-impl Sweep for LostWrites {
-    fn units(&self) -> usize {
-        self.0.before.len()
-    }
-
-    fn run(&self, unit: usize, tally: &Tally) -> Result<(), String> {
-        let log = &self.0;
-        let Some(((file, sector), bytes)) = log.before.iter().nth(unit) else { return Ok(()) };
-        let mut damage = log.undamaged();
-        log.replaced(&mut damage, file, *sector, bytes);
-        log.check(&damage, unit as u64, tally)
-            .map_err(|what| format!("sector {sector} of {file} was lost: {what}"))
     }
 }
 

@@ -106,16 +106,17 @@ impl Layout {
             let first = first.entry(place.core).or_insert(place);
             *first = (*first).min(place);
         }
-        let is_proven = |place: &Place| {
-            let by_place = |proof: &Proof| {
-                proof.core == place.core && (proof.segment, proof.offset) > (place.segment, place.offset)
-            };
-            let by_cut = |(epoch, core, cut): &(Epoch, CoreId, Sequence)| {
-                *core == place.core && Some(*epoch) <= durable && *cut > place.sequence
-            };
-            left().any(|item| item.proofs.iter().any(by_place) || item.cuts.iter().any(by_cut))
-        };
+        let is_proven = |place: &Place| left().any(|item| item.proves(place, durable));
         first.into_values().map(|place| (place, is_proven(&place))).collect()
+    }
+
+    /// Whether a loss at `place` is proven, and neither by this core's own log nor by the manifest.
+    pub(crate) fn is_proven_by_others_alone(&self, place: &Place, damaged: &[usize]) -> bool {
+        let left = || self.items.iter().enumerate().filter(|(at, _)| !damaged.contains(at)).map(|(_, of)| of);
+        let durable = left().filter_map(|item| item.durable_epoch).max();
+        let mut witnesses = left().filter(|item| item.proves(place, durable)).peekable();
+        let is_other = |item: &Item| item.place.is_some_and(|of| of.core != place.core);
+        witnesses.peek().is_some() && witnesses.all(is_other)
     }
 
     /// The items that bytes from `from` to `to` of a file belong to.
@@ -130,6 +131,17 @@ impl Item {
         let to = usize::try_from(image.length(name)).unwrap_or(usize::MAX);
         let (proofs, cuts) = (Vec::new(), Vec::new());
         Self { file: name.to_owned(), from: 0, to, place: None, proofs, cuts, durable_epoch: None }
+    }
+
+    /// Whether it says that what stands at `place` had been durable, given that all epochs up to `durable` had been.
+    fn proves(&self, place: &Place, durable: Option<Epoch>) -> bool {
+        let by_place = |proof: &Proof| {
+            proof.core == place.core && (proof.segment, proof.offset) > (place.segment, place.offset)
+        };
+        let by_cut = |(epoch, core, cut): &(Epoch, CoreId, Sequence)| {
+            *core == place.core && Some(*epoch) <= durable && *cut > place.sequence
+        };
+        self.proofs.iter().any(by_place) || self.cuts.iter().any(by_cut)
     }
 }
 
@@ -178,22 +190,21 @@ fn segment_items(
         && frame.check_payload(&seed, at as u64, payload).is_ok()
     {
         let end = at + frame.frame_bytes();
-        let mut found = item(
-            at,
-            end,
-            (at as u64 >= needed_from).then_some(()).and(place(at as u64, frame.first_sequence)),
-        );
+        let place = (at as u64 >= needed_from).then_some(()).and(place(at as u64, frame.first_sequence));
+        // Two items: a header that holds is evidence, whatever became of its payload.
+        let (mut head, mut body) =
+            (item(at, at + FRAME_HEADER_BYTES, place), item(at + FRAME_HEADER_BYTES, end, place));
         if frame.synced_through > 0 {
-            found.proofs.push(Proof { core, segment, offset: frame.synced_through });
+            head.proofs.push(Proof { core, segment, offset: frame.synced_through });
         }
         if frame.kind == FrameKind::Barrier
             && let Some(payload) = payload.get(..frame.payload_bytes as usize)
             && let Ok(barrier) = Barrier::decode(payload)
         {
-            found.cuts = barrier.cuts.iter().map(|(core, cut)| (frame.epoch, *core, *cut)).collect();
-            found.durable_epoch = Some(barrier.durable_epoch);
+            body.cuts = barrier.cuts.iter().map(|(core, cut)| (frame.epoch, *core, *cut)).collect();
+            body.durable_epoch = Some(barrier.durable_epoch);
         }
-        items.push(found);
+        items.extend([head, body]);
         at = end;
     }
     items

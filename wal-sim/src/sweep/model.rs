@@ -240,6 +240,8 @@ pub(crate) fn operation(random: &mut Random, core: CoreId, sequence: Sequence) -
         },
         kind => {
             let bytes = match kind {
+                // More than a ring holds: these go beside it.
+                2 if random.once_in(8) => 9_000 + random.below(3_000),
                 2..6 => 600 + random.below(1200),
                 _ => 10 + random.below(120),
             };

@@ -1,7 +1,7 @@
 //! The table of all rows: names, shares of the budget, and where each is.
 
 use super::run::{Budget, Sweep};
-use super::{damage, interrupted, io_errors, names, power_loss, short_calls};
+use super::{damage, interrupted, io_errors, lost_writes, names, power_loss, short_calls};
 
 /// One row of the fault table, as a sweep.
 pub struct Row {
@@ -31,8 +31,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "lost-writes",
         number: 4,
-        summary: "every sector holds what it held before, each alone",
-        prepare: damage::prepare_lost_writes,
+        summary: "sectors hold what they held before, alone and in pairs; all that a core wrote last is lost",
+        prepare: lost_writes::prepare,
     },
     Row {
         name: "misdirected",

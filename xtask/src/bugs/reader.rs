@@ -44,6 +44,14 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "what an earlier recovery accepted may vanish later",
     },
     Bug {
+        name: "other-cores-are-no-witnesses",
+        file: "wal-reader/src/witness.rs",
+        old: ".max_by_key(|(cut, epoch, _)| (*cut, *epoch))?;",
+        new: ".filter(|(_, _, witness)| *witness == core)\n            .max_by_key(|(cut, epoch, _)| (*cut, *epoch))?;",
+        test: Test::In("wal-sim", "sweeps", "a_lost_write_is_detected_or_cut_by_the_rule"),
+        harm: "a core whose last writes the medium lost ends early, and nobody hears of it",
+    },
+    Bug {
         name: "cuts-of-undurable-epochs-are-evidence",
         file: "wal-reader/src/witness.rs",
         old: "let durable = self.cuts.range(..=self.durable?);",
