@@ -62,7 +62,8 @@ pub struct PerCoreWalConfig {
 impl PerCoreWalConfig {
     /// The defaults, for a log of `cores` cores in the directory `path`.
     #[must_use]
-    pub fn new(path: &Path, cores: usize) -> Self {
+    pub fn new(path: impl AsRef<Path>, cores: usize) -> Self {
+        let path = path.as_ref();
         Self {
             path: path.to_owned(),
             cores,

@@ -3,6 +3,7 @@
 //! A message is the whole story in one line, the cause included, so `source()` does not give the cause once more. What a
 //! core's failure means for a checkpoint is said here, not by the core.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ use wal_writer::storage::remedy;
 use crate::store::StoreError;
 
 /// Why the manager or the checkpoint coordinator did not do what it was asked.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum PerCoreWalError {
     /// A setting makes no sense.
@@ -72,6 +73,13 @@ pub enum PerCoreWalError {
         /// Why.
         cause: CheckpointFailure,
     },
+}
+
+/// The message: what `unwrap`, `expect` and a `main` that returns an error print is all that many a user sees.
+impl fmt::Debug for PerCoreWalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Which part of a checkpoint failed.

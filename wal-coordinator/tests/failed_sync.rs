@@ -18,7 +18,7 @@ use wal_recovery::PerCoreRecoveryManager;
 use wal_sim::disk::{CallKind, Effect, Fault, Image, Pick, SimDisk, Unit};
 
 fn config(disk: &SimDisk, cores: usize) -> PerCoreWalConfig {
-    let mut config = PerCoreWalConfig::new(&std::env::temp_dir(), cores).inline();
+    let mut config = PerCoreWalConfig::new(std::env::temp_dir(), cores).inline();
     config.log.segment_bytes = 16 * 1024;
     config.log.ring_bytes = 16 * 1024;
     config.threads_max = 1;

@@ -18,7 +18,7 @@ const SECTOR: usize = 512;
 const VALUE: [u8; 900] = [b'v'; 900];
 
 fn open(disk: &SimDisk, cores: usize) -> PerCoreWalManager {
-    let mut config = PerCoreWalConfig::new(&std::env::temp_dir(), cores).inline();
+    let mut config = PerCoreWalConfig::new(std::env::temp_dir(), cores).inline();
     config.log.segment_bytes = 16 * 1024;
     config.log.ring_bytes = 16 * 1024;
     config.threads_max = 1;

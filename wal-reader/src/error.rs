@@ -13,7 +13,7 @@ use wal_format::{CoreId, FormatError, LogId, SegmentNumber, Sequence};
 use crate::evidence::Evidence;
 
 /// Reading a log failed. How a log *ends* is never one of these: that is an [`Ending`](crate::Ending).
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The operating system refused. Says nothing about the log: try again, or look at the medium.
@@ -104,6 +104,13 @@ pub enum ReadError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+/// The message: what `unwrap`, `expect` and a `main` that returns an error print is all that many a user sees.
+impl fmt::Debug for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// What is wrong with a core's log, and where.

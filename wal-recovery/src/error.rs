@@ -2,6 +2,7 @@
 //!
 //! A message is the whole story in one line, the cause included, so `source()` does not give the cause once more.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -12,7 +13,7 @@ use wal_reader::ReadError;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Recovery failed. Nothing was changed on disk, so it can be tried again.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
     /// There is no such directory. An empty one recovers to nothing; a missing one is more likely a wrong path.
@@ -86,6 +87,20 @@ pub enum RecoveryError {
     /// The caller's own [`Replay`](crate::Replay) failed.
     #[error("replay refused by the engine: {}", with_sources(&**.0))]
     Replay(BoxError),
+}
+
+/// The message: what `unwrap`, `expect` and a `main` that returns an error print is all that many a user sees.
+impl fmt::Debug for RecoveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl RecoveryError {
+    /// What an engine returned. The maps of this crate fail with errors of its own, which are said as they are.
+    pub(crate) fn of_engine(error: BoxError) -> Self {
+        error.downcast::<Self>().map_or_else(Self::Replay, |error| *error)
+    }
 }
 
 /// An engine's own error and those below it, in one line: what it leaves to its sources would be told to nobody.

@@ -1,6 +1,6 @@
 //! The one entry point: what to recover, from where, into what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::plan::{Findings, Plan, decide};
 use crate::progress::{Listener, Progress};
 use crate::replay::{Recovered, Replay, replay, replay_parallel};
 use crate::scan::{Depth, How, scan_all, scan_core};
-use crate::state::{Full, Map, PerCoreRecoveredState};
+use crate::state::PerCoreRecoveredState;
 
 /// A log at work is scanned again when a checkpoint came in between; so often at most.
 const ATTEMPTS: usize = 32;
@@ -197,20 +197,8 @@ impl PerCoreRecoveryManager {
     /// As of [`Self::recover`]; [`RecoveryError::ExternalState`] if the checkpoint is in the engine's own store;
     /// [`RecoveryError::OutOfMemory`] if the map does not fit.
     pub fn recover_state(&self) -> Result<PerCoreRecoveredState, RecoveryError> {
-        let mut map = Map::default();
-        let recovered = self.replayed(|plan| {
-            if let Some(manifest) = plan.manifest.as_ref().filter(|manifest| manifest.external) {
-                return Err(RecoveryError::ExternalState { epoch: manifest.epoch });
-            }
-            replay(&self.source, plan, self.listener.as_ref(), &mut map)
-        });
-        let recovered = recovered.map_err(|error| match error {
-            RecoveryError::Replay(error) => match error.downcast_ref() {
-                Some(Full(bytes)) => RecoveryError::OutOfMemory { bytes: *bytes },
-                None => RecoveryError::Replay(error),
-            },
-            error => error,
-        })?;
+        let mut map = HashMap::new();
+        let recovered = self.recover(&mut map)?;
         Ok(PerCoreRecoveredState::new(map, recovered))
     }
 

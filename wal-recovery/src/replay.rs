@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use wal_format::{CoreId, EntryRef, Epoch, OperationRef, OrderKey};
+use wal_format::{CoreId, EntryRef, Epoch, Manifest, OperationRef, OrderKey};
 use wal_reader::{CheckpointReader, ReadError, RunReader, Source};
 
 use crate::error::{BoxError, RecoveryError};
@@ -17,9 +17,20 @@ use crate::scan::in_parallel;
 
 /// What the engine does with what comes back.
 ///
-/// First the checkpoint's keys, ascending; then the log's entries above the checkpoint, in the global order. An
-/// engine that keeps its state elsewhere ignores [`Replay::state`].
+/// First the checkpoint's keys, ascending; then the log's entries above the checkpoint, in the global order. For
+/// `HashMap<Vec<u8>, Vec<u8>>` and `BTreeMap<Vec<u8>, Vec<u8>>` it is there already: keys and their last values. An
+/// engine that keeps its state elsewhere loads it in [`Replay::checkpoint`] and ignores [`Replay::state`].
 pub trait Replay {
+    /// The checkpoint that everything else comes on top of, before its first key. Not called if there is none.
+    ///
+    /// # Errors
+    /// Whatever the engine likes, for instance that its own store does not have this epoch: recovery stops and returns
+    /// it.
+    fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
+        let _ = manifest;
+        Ok(())
+    }
+
     /// One key of the checkpointed state.
     ///
     /// # Errors
@@ -125,7 +136,7 @@ pub(crate) fn replay(
             continue;
         }
         commits.note(&entry);
-        engine.entry(&entry).map_err(RecoveryError::Replay)?;
+        engine.entry(&entry).map_err(RecoveryError::of_engine)?;
         meter.entry(|| merged.bytes_read());
     }
     meter.phase_done(merged.bytes_read());
@@ -189,7 +200,7 @@ fn replay_core(
             continue;
         }
         commits.note(&entry);
-        sink.entry(&entry).map_err(RecoveryError::Replay)?;
+        sink.entry(&entry).map_err(RecoveryError::of_engine)?;
         entries += 1;
         if entries == COUNT_EVERY {
             let now = reader.bytes_read();
@@ -219,6 +230,7 @@ fn replay_checkpoint(
     engine: &mut (impl Replay + ?Sized),
 ) -> Result<(Commits, Vec<String>), RecoveryError> {
     let Some(manifest) = &plan.manifest else { return Ok((Commits::default(), Vec::new())) };
+    engine.checkpoint(manifest).map_err(RecoveryError::of_engine)?;
     let mut problems = Vec::new();
     let mut accept = |error: ReadError| match (plan.mode, error) {
         (Mode::Salvage, error @ (ReadError::RunCorrupt { .. } | ReadError::RunMissing { .. })) => {
@@ -245,7 +257,7 @@ fn replay_checkpoint(
             }
         }
         let value = state.value().unwrap_or_default();
-        engine.state(state.key(), value).map_err(RecoveryError::Replay)?;
+        engine.state(state.key(), value).map_err(RecoveryError::of_engine)?;
         meter.entry(|| state.bytes_read());
     }
     meter.phase_done(state.bytes_read());

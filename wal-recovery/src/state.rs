@@ -1,10 +1,11 @@
-//! Recovery into a plain map, for engines small enough to like it.
+//! Recovery into plain maps, for engines small enough to like them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 
-use wal_format::{CoreId, EntryRef, Epoch, OperationRef};
+use wal_format::{CoreId, EntryRef, Epoch, Manifest, OperationRef};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, RecoveryError};
 use crate::replay::{Recovered, Replay};
 use crate::report::RecoveryReport;
 use crate::resume::ResumePoints;
@@ -33,55 +34,79 @@ impl PerCoreRecoveredState {
         self.watermarks.values().copied().min()
     }
 
-    pub(crate) fn new(map: Map, recovered: Recovered) -> Self {
+    pub(crate) fn new(state: HashMap<Vec<u8>, Vec<u8>>, recovered: Recovered) -> Self {
         let Recovered { offsets, watermarks, epoch, report, resume } = recovered;
-        Self { state: map.0, offsets, watermarks, epoch, report, resume }
+        Self { state, offsets, watermarks, epoch, report, resume }
     }
 }
 
-/// The map while it is filled.
-#[derive(Default)]
-pub(crate) struct Map(HashMap<Vec<u8>, Vec<u8>>);
-
-/// There is no room for a key or value of this many bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} bytes cannot be allocated")]
-pub(crate) struct Full(pub(crate) usize);
-
-impl Map {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Full> {
-        // A key that is there keeps its allocations.
-        if let Some(held) = self.0.get_mut(key) {
-            held.clear();
-            return fill(held, value);
-        }
-        let (mut new_key, mut new_value) = (Vec::new(), Vec::new());
-        fill(&mut new_key, key)?;
-        fill(&mut new_value, value)?;
-        self.0.try_reserve(1).map_err(|_| Full(self.0.len()))?;
-        self.0.insert(new_key, new_value);
-        Ok(())
+/// Every key and its last value. Fails with [`RecoveryError::ExternalState`] if the checkpoint is in an engine's own
+/// store, and with [`RecoveryError::OutOfMemory`] if something does not fit: sizes come from files.
+impl<S: BuildHasher> Replay for HashMap<Vec<u8>, Vec<u8>, S> {
+    fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
+        Ok(refuse_external(manifest)?)
     }
-}
 
-/// The sizes come from files, so a failure is an error and not the end of the process.
-fn fill(held: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Full> {
-    held.try_reserve_exact(bytes.len()).map_err(|_| Full(bytes.len()))?;
-    held.extend_from_slice(bytes);
-    Ok(())
-}
-
-impl Replay for Map {
     fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), BoxError> {
-        Ok(self.put(key, value)?)
+        // A key that is there keeps its allocations.
+        if let Some(held) = self.get_mut(key) {
+            return Ok(replace(held, value)?);
+        }
+        let (key, value) = (copy(key)?, copy(value)?);
+        self.try_reserve(1).map_err(|_| RecoveryError::OutOfMemory { bytes: self.len() })?;
+        self.insert(key, value);
+        Ok(())
     }
 
     fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
         match entry.operation {
-            OperationRef::Put { key, value } => self.put(key, value)?,
-            OperationRef::Delete { key } => drop(self.0.remove(key)),
+            OperationRef::Put { key, value } => self.state(key, value)?,
+            OperationRef::Delete { key } => drop(self.remove(key)),
             OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
         }
         Ok(())
     }
+}
+
+/// As into a `HashMap`, sorted by key.
+impl Replay for BTreeMap<Vec<u8>, Vec<u8>> {
+    fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
+        Ok(refuse_external(manifest)?)
+    }
+
+    fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), BoxError> {
+        if let Some(held) = self.get_mut(key) {
+            return Ok(replace(held, value)?);
+        }
+        self.insert(copy(key)?, copy(value)?);
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
+        match entry.operation {
+            OperationRef::Put { key, value } => self.state(key, value)?,
+            OperationRef::Delete { key } => drop(self.remove(key)),
+            OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
+        }
+        Ok(())
+    }
+}
+
+/// The log alone would be taken for the whole state.
+fn refuse_external(manifest: &Manifest) -> Result<(), RecoveryError> {
+    if manifest.external { Err(RecoveryError::ExternalState { epoch: manifest.epoch }) } else { Ok(()) }
+}
+
+/// The sizes come from files, so a failure is an error and not the end of the process.
+fn copy(bytes: &[u8]) -> Result<Vec<u8>, RecoveryError> {
+    let mut held = Vec::new();
+    replace(&mut held, bytes)?;
+    Ok(held)
+}
+
+fn replace(held: &mut Vec<u8>, bytes: &[u8]) -> Result<(), RecoveryError> {
+    held.clear();
+    held.try_reserve_exact(bytes.len()).map_err(|_| RecoveryError::OutOfMemory { bytes: bytes.len() })?;
+    held.extend_from_slice(bytes);
+    Ok(())
 }

@@ -12,10 +12,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use common::{A, B, Kept, LOG, manager, recover};
-use wal_format::{CoreId, Epoch, Offsets, OperationRef, PerCoreWalEntry, SourceOffset, WalOperation};
+use wal_format::{
+    CoreId, EntryRef, Epoch, Manifest, Offsets, OperationRef, PerCoreWalEntry, SourceOffset, WalOperation,
+};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{Directory, MemorySource};
-use wal_recovery::{PerCoreRecoveryManager, RecoveryError, recover_per_core};
+use wal_recovery::{BoxError, PerCoreRecoveryManager, RecoveryError, Replay, recover_per_core};
 
 fn commit<'a>(offsets: &'a [(&'a str, u64)], watermark: Option<i64>) -> OperationRef<'a> {
     OperationRef::Commit { offsets: Offsets::new(offsets), watermark }
@@ -93,9 +95,58 @@ fn a_state_in_the_engines_own_store_cannot_be_had_as_a_map() {
     let mut manifest = log.empty_manifest(1);
     manifest.external = true;
     log.manifest(&manifest);
-    let result = manager(&log.source()).recover_state();
-    assert!(matches!(result, Err(RecoveryError::ExternalState { epoch: Epoch(1) })));
-    assert_eq!(recover(&log.source()).unwrap().0.sequences(A), [0]);
+    let manager = manager(&log.source());
+    let is_told = |error: Option<RecoveryError>| {
+        assert!(matches!(error, Some(RecoveryError::ExternalState { epoch: Epoch(1) })), "{error:?}");
+    };
+    is_told(manager.recover_state().err());
+    is_told(manager.recover(&mut HashMap::<_, _>::new()).err());
+    is_told(manager.recover(&mut BTreeMap::new()).err());
+    let (kept, _) = recover(&log.source()).unwrap();
+    assert_eq!((kept.sequences(A), kept.checkpoint), (vec![0], Some(manifest)));
+}
+
+#[test]
+fn maps_are_filled_as_the_recovered_state_is() {
+    let source = with_commits().source();
+    let expected = manager(&source).recover_state().unwrap();
+    let (mut hashed, mut sorted) = (HashMap::<_, _>::new(), BTreeMap::new());
+    let recovered = manager(&source).recover(&mut hashed).unwrap();
+    manager(&source).recover(&mut sorted).unwrap();
+    assert_eq!(hashed, expected.state);
+    assert_eq!(sorted, expected.state.into_iter().collect());
+    assert_eq!((recovered.offsets, recovered.report), (expected.offsets, expected.report));
+}
+
+#[test]
+fn the_checkpoint_is_told_once_before_its_keys_and_not_without_one() {
+    #[derive(Default)]
+    struct Told(Vec<&'static str>);
+    impl Replay for Told {
+        fn checkpoint(&mut self, _: &Manifest) -> Result<(), BoxError> {
+            self.0.push("checkpoint");
+            Ok(())
+        }
+        fn state(&mut self, _: &[u8], _: &[u8]) -> Result<(), BoxError> {
+            self.0.push("state");
+            Ok(())
+        }
+        fn entry(&mut self, _: &EntryRef<'_>) -> Result<(), BoxError> {
+            self.0.push("entry");
+            Ok(())
+        }
+    }
+    let mut log = LogBuilder::new(LOG);
+    log.set_epoch(2);
+    log.put(A, b"a", b"value");
+    let mut told = Told::default();
+    manager(&log.source()).recover(&mut told).unwrap();
+    assert_eq!(told.0, ["entry"]);
+    let manifest = log.empty_manifest(1);
+    log.manifest(&manifest);
+    let mut told = Told::default();
+    manager(&log.source()).recover(&mut told).unwrap();
+    assert_eq!(told.0, ["checkpoint", "entry"]);
 }
 
 #[test]

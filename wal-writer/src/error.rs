@@ -15,7 +15,7 @@ use wal_format::{CoreId, Sequence};
 use crate::storage::remedy;
 
 /// Why an append or a sync did not do what it was asked. `Clone`: every waiter gets to see the same failure.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum WriterError {
     /// A call to the file system failed. Nothing was acknowledged; the caller may try again.
@@ -78,6 +78,13 @@ pub enum WriterError {
         /// The core.
         core: CoreId,
     },
+}
+
+/// The message: what `unwrap`, `expect` and a `main` that returns an error print is all that many a user sees.
+impl fmt::Debug for WriterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl WriterError {

@@ -180,6 +180,14 @@ impl Receipt {
         self.progress.get() >= self.target
     }
 
+    /// Has the flushers begin now, and does not wait: for a thread that goes on with other work and looks at
+    /// [`Receipt::is_ready`] from time to time, which by itself asks nobody. Does nothing without background flushers.
+    pub fn start(&self) {
+        if let (false, Some(driver)) = (self.is_ready(), &self.driver) {
+            driver.wanted(self.target, false);
+        }
+    }
+
     /// Blocks this thread until the rung is reached. Without background flushers, does the flushing itself.
     ///
     /// # Errors

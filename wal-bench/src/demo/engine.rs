@@ -37,7 +37,7 @@ pub(super) fn main(options: &Options) -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let directory = options.directory.as_deref().ok_or("the engine needs --dir")?;
     let input = Input::load(&directory.join(LIST))?;
-    let config = PerCoreWalConfig::new(&directory.join(LOG), options.cores);
+    let config = PerCoreWalConfig::new(directory.join(LOG), options.cores);
     let started = Instant::now();
     let mut counts = Counts::default();
     let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut counts)?;

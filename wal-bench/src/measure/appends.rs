@@ -57,7 +57,7 @@ pub(super) fn one_core(plan: &Plan) -> Result<Measured, Failure> {
 fn burst(plan: &Plan, inline: bool) -> Result<Vec<Row>, Failure> {
     let directory = plan.temporary()?;
     let plain = zero_filled(&directory.path().join("plain"), BURST * PLAIN_ENTRY_BYTES)?;
-    let mut config = PerCoreWalConfig::new(&directory.path().join("log"), 1);
+    let mut config = PerCoreWalConfig::new(directory.path().join("log"), 1);
     if inline {
         config = config.inline();
     }
@@ -87,7 +87,7 @@ fn burst(plan: &Plan, inline: bool) -> Result<Vec<Row>, Failure> {
 /// ns per entry and core of `cores` cores that append `entries` each: until appended, and until all is durable.
 fn sustained(plan: &Plan, retention: Retention, cores: usize, entries: u64) -> Result<(f64, f64), Failure> {
     let directory = plan.temporary()?;
-    let mut config = PerCoreWalConfig::new(&directory.path().join("log"), cores);
+    let mut config = PerCoreWalConfig::new(directory.path().join("log"), cores);
     config.log.retention = retention;
     let mut manager = PerCoreWalManager::new(config)?;
     let writers: Vec<_> = (0..cores).map(|core| manager.take_writer(core)).collect::<Result<_, _>>()?;

@@ -57,7 +57,7 @@ fn run_child(what: &str, directory: &Path) -> Result<(f64, f64), Failure> {
 
 /// The measured process.
 pub(super) fn child(what: &str, directory: &Path) -> Result<(), Failure> {
-    let config = PerCoreWalConfig::new(&directory.join("log"), CORES);
+    let config = PerCoreWalConfig::new(directory.join("log"), CORES);
     let manager = wal_coordinator::PerCoreWalManager::new(config)?;
     let mut ns = 0.0;
     if what == "merge" {

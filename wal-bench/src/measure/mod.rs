@@ -148,5 +148,5 @@ impl Plan {
 
 /// A new log.
 fn open(directory: &Path, cores: usize) -> Result<PerCoreWalManager, Failure> {
-    Ok(PerCoreWalManager::new(PerCoreWalConfig::new(&directory.join("log"), cores))?)
+    Ok(PerCoreWalManager::new(PerCoreWalConfig::new(directory.join("log"), cores))?)
 }

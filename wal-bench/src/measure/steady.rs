@@ -38,7 +38,7 @@ fn rounds(plan: &Plan, retention: Retention, name: &str) -> Result<Vec<Row>, Fai
     let entries: u64 = plan.choose(4_000_000, 1_000_000);
     let directory = plan.temporary()?;
     let plain = zero_filled(&directory.path().join("plain"), entries * PLAIN_ENTRY_BYTES)?;
-    let mut config = PerCoreWalConfig::new(&directory.path().join("log"), 1);
+    let mut config = PerCoreWalConfig::new(directory.path().join("log"), 1);
     config.log.retention = retention;
     config.free_segments_max = 64;
     let mut manager = PerCoreWalManager::new(config)?;

@@ -20,7 +20,7 @@ pub(super) fn one_core(plan: &Plan) -> Result<Measured, Failure> {
     for (inline, mode) in [(false, "background flushers"), (true, "inline")] {
         let directory = plan.temporary()?;
         let raw = zero_filled(&directory.path().join("raw"), PAGES * 4096)?;
-        let mut config = PerCoreWalConfig::new(&directory.path().join("log"), 1);
+        let mut config = PerCoreWalConfig::new(directory.path().join("log"), 1);
         if inline {
             config = config.inline();
         }

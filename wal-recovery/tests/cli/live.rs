@@ -44,7 +44,7 @@ fn is_released(ran: &Ran) -> bool {
 #[test]
 fn a_log_that_never_stands_still_is_never_called_damaged() {
     let fixture = Fixture::empty();
-    let mut config = PerCoreWalConfig::new(&fixture.log(), 2);
+    let mut config = PerCoreWalConfig::new(fixture.log(), 2);
     config.log.segment_bytes = 1 << 20;
     let mut manager = PerCoreWalManager::new(config).unwrap();
     let mut checkpoints = CheckpointCoordinator::new(&manager);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wal_format::{CoreId, EntryRef, LogId, OperationRef, Origin, PerCoreWalEntry, SegmentNumber};
+use wal_format::{CoreId, EntryRef, LogId, Manifest, OperationRef, Origin, PerCoreWalEntry, SegmentNumber};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{MemorySource, Source};
 use wal_recovery::{
@@ -18,11 +18,18 @@ pub const B: CoreId = CoreId(1);
 /// Keeps whatever it is given.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
+    pub checkpoint: Option<Manifest>,
     pub state: BTreeMap<Vec<u8>, Vec<u8>>,
     pub entries: Vec<PerCoreWalEntry>,
 }
 
 impl Replay for Kept {
+    fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
+        assert!(self.checkpoint.is_none() && self.state.is_empty() && self.entries.is_empty());
+        self.checkpoint = Some(manifest.clone());
+        Ok(())
+    }
+
     fn state(&mut self, key: &[u8], value: &[u8]) -> Result<(), BoxError> {
         self.state.insert(key.to_vec(), value.to_vec());
         Ok(())

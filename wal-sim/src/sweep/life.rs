@@ -1,6 +1,5 @@
 //! Reference lives: what a real engine does with a log, by seed, with everything in it that touches the disk.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -280,8 +279,7 @@ pub(crate) fn check_kept(ends: &[u64], promised: &[u64]) -> Result<(), String> {
 /// Small segments, rings and budgets, so that everything happens often; nothing on another thread.
 pub(crate) fn config_of(disk: &SimDisk, life: &Life, clock: &Arc<Ticks>) -> PerCoreWalConfig {
     // The directory itself is the real one: any that exists.
-    let path: PathBuf = std::env::temp_dir();
-    let mut config = PerCoreWalConfig::new(&path, life.cores).inline();
+    let mut config = PerCoreWalConfig::new(std::env::temp_dir(), life.cores).inline();
     config.log.segment_bytes = 16 * 1024;
     config.log.ring_bytes = 8 * 1024;
     config.log.retention = life.retention;
