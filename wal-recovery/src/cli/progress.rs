@@ -16,6 +16,7 @@ use super::text::{bytes, duration};
 
 /// Nothing is shown before.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
+const BAR_CELLS: usize = 20;
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct Progress {
@@ -107,8 +108,10 @@ fn line(what: &str, done: u64, total: u64, elapsed: Duration) -> String {
         return format!("{what}: {}, {speed}/s", bytes(done));
     }
     let left = Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9));
-    let percent = done as f64 * 100.0 / total as f64;
-    format!("{what}: {percent:.0}% of {}, {speed}/s, {} left", bytes(total), duration(left))
+    let part = done as f64 / total as f64;
+    let full = "█".repeat((part * BAR_CELLS as f64) as usize);
+    let (percent, left) = (part * 100.0, duration(left));
+    format!("{what} {full:░<BAR_CELLS$} {percent:.0}% of {}, {speed}/s, {left} left", bytes(total))
 }
 
 #[cfg(test)]
@@ -118,9 +121,15 @@ mod tests {
     #[test]
     fn the_line_says_how_far_how_fast_and_how_long_still() {
         let of = |done, total, seconds| line("reading", done, total, Duration::from_secs(seconds));
-        assert_eq!(of(1 << 30, 4 << 30, 4), "reading: 25% of 4.0 GiB, 256.0 MiB/s, 12 s left");
+        assert_eq!(
+            of(1 << 30, 4 << 30, 4),
+            "reading █████░░░░░░░░░░░░░░░ 25% of 4.0 GiB, 256.0 MiB/s, 12 s left"
+        );
         assert_eq!(of(1 << 30, 1 << 20, 4), "reading: 1.0 GiB, 256.0 MiB/s");
         assert_eq!(of(0, 1 << 20, 4), "reading: 0 B, 0 B/s");
-        assert_eq!(of(1 << 20, 1 << 40, 1), "reading: 0% of 1.0 TiB, 1.0 MiB/s, 12 days left");
+        assert_eq!(
+            of(1 << 20, 1 << 40, 1),
+            "reading ░░░░░░░░░░░░░░░░░░░░ 0% of 1.0 TiB, 1.0 MiB/s, 12 days left"
+        );
     }
 }

@@ -241,3 +241,26 @@ fn memory_does_not_grow_with_the_log() {
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn what_a_file_held_in_an_earlier_use_is_no_news() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    let mut checkpoints = wal_coordinator::CheckpointCoordinator::new(&manager);
+    // Every checkpoint releases a segment, which is used again, and half overwritten.
+    for round in 0..4_u64 {
+        for number in 0..2_000 - 400 * round {
+            manager.writer(0).append_put(&number.to_le_bytes(), &[7; 50]).unwrap();
+        }
+        manager.sync_all().unwrap();
+        if round < 3 {
+            checkpoints.create_checkpoint().unwrap();
+        }
+    }
+    drop((checkpoints, manager));
+    let recovered = wal_recovery::recover_per_core(fixture.log()).unwrap();
+    assert!(recovered.report.cores[0].discarded.residue, "no segment was used again: {}", recovered.report);
+    let ran = fixture.wal(&["verify"]);
+    ran.expect(0);
+    assert!(!ran.out.contains("behind the end"), "{}", ran.out);
+}

@@ -88,11 +88,14 @@ impl Verification<'_> {
         let report = &self.survey.plan.report;
         // Where damage was reported, what stands behind it has been said.
         let is_reported = |core| self.damages.iter().any(|damage| damage.core == Some(core));
-        let residue = report.cores.iter().filter(|core| core.discarded.residue && !is_reported(core.core));
-        for core in residue {
+        // Pieces of frames are no news: a page that was written leaves half of what the file held in an earlier use.
+        let discards =
+            report.cores.iter().filter(|core| core.discarded.frames > 0 && !is_reported(core.core));
+        for core in discards {
             let frames = counted(core.discarded.frames, "whole frame", "whole frames");
+            let entries = counted(core.discarded.entries, "entry", "entries");
             let text = format!(
-                "core {}: behind the end stand bytes of writes that nobody was promised ({frames}); they do not count",
+                "core {}: {frames} behind the end ({entries}) that nobody was promised; they do not count",
                 core.core
             );
             console.line(format_args!("  {}", console.painted(Style::Quiet, text)))?;
