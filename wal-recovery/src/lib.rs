@@ -1,21 +1,117 @@
 //! Crash recovery for a per-core write-ahead log: scan, plan, replay, report.
 //!
 //! ```text
-//! Checkpoint(epoch) + WAL.replay(epoch..current) = Consistent State
+//!               Checkpoint(epoch) + WAL.replay(epoch..current) = Consistent State
+//!
+//!   all cores'    ┌─ scan ───────────┐    ┌─ plan ──────────┐    ┌─ replay ───────────────┐
+//!   files    ───> │ settle, read,    │ ─> │ each log's end, │ ─> │ the checkpoint's keys, │
+//!                 │ collect evidence │    │ the last whole  │    │ then entries in the    │
+//!                 └─ in parallel ────┘    │ epoch; pure     │    │ global order           │
+//!                                         └────────┬────────┘    └───────────┬────────────┘
+//!                                                  ▼                         ▼
+//!                                           RecoveryReport              your engine
+//!                               what, where, on what evidence
 //! ```
 //!
-//! *Scan* settles and reads every core's files, several cores at a time, and collects what they prove of each other.
-//! *Plan* is pure: it gives each log its row of `FORMAT.md#verdicts`, finds the last epoch that is whole on every core,
-//! and says where each log goes on. *Replay* hands the checkpoint's state and the entries above it to the engine.
+//! **For** engines that come back, and for whoever asks what is in a directory and whether it is whole. Links the format and the
+//! read side only. The command `wal` does this and more from a shell, and [`salvage`] writes what is intact of a damaged log into
+//! a new one.
 //!
-//! **Guarantees.** Nothing of the log is ever written: recovery may be interrupted anywhere and repeated, with the same result.
-//! What was acknowledged as durable comes back, or recovery refuses and says what, where and on what evidence.
+//! **Not for** opening a log for appending: [wal-coordinator](../wal_coordinator/index.html) recovers by itself, under the
+//! log's lock. Not for repair: the files stay as they are.
 //!
-//! **Not promised.** The last writes of a core that no later evidence attests may be lost by a medium that loses them
-//! after it acknowledged their sync, without anybody noticing; barriers bound this to the epochs since the last one.
+//! # Guarantees
 //!
-//! [`recover_per_core`] is the short way; [`PerCoreRecoveryManager`] has all choices; [`salvage`] writes what is intact of
-//! a damaged log into a new one. The command `wal` (feature `cli`, `docs/wal.md`) does this and more from a shell.
+//! * Nothing of the log is ever written: recovery may be interrupted anywhere and repeated, with the same result.
+//! * What was acknowledged as durable comes back, or recovery refuses and says what is missing, where, and on what
+//!   evidence. What is cut off was never promised.
+//! * The cores are witnesses for each other: a barrier in any log says how far every core had come.
+//! * Entries come in the global order, each once; source offsets and watermarks with them. Memory does not grow with the
+//!   log.
+//!
+//! Not promised: the last writes of a core that no later evidence attests may be lost by a medium that loses them after it
+//! acknowledged their sync, without anybody noticing; barriers bound this to the epochs since the last one.
+//!
+//! # A small example
+//!
+//! ```
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! let recovered = wal_recovery::recover_per_core(path)?;
+//! println!("{} keys, offsets {:?}", recovered.state.len(), recovered.offsets);
+//! println!("{}", recovered.report);
+//! # assert!(recovered.state.is_empty());
+//! # Ok::<(), wal_recovery::RecoveryError>(())
+//! ```
+//!
+//! # A real one: an engine with a state of its own
+//!
+//! ```
+//! use wal_format::{EntryRef, Manifest, OperationRef};
+//! use wal_recovery::{BoxError, PerCoreRecoveryManager, Replay, Scope};
+//!
+//! /// Counts keys by their first byte.
+//! #[derive(Default)]
+//! struct Engine([u64; 256]);
+//!
+//! impl Replay for Engine {
+//!     fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
+//!         // With a store of its own, an engine would load what it kept of this epoch here.
+//!         println!("a checkpoint of epoch {}", manifest.epoch);
+//!         Ok(())
+//!     }
+//!
+//!     fn state(&mut self, key: &[u8], _value: &[u8]) -> Result<(), BoxError> {
+//!         self.0[usize::from(*key.first().ok_or("an empty key")?)] += 1;
+//!         Ok(())
+//!     }
+//!
+//!     fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
+//!         match entry.operation {
+//!             OperationRef::Put { key, value } => self.state(key, value),
+//!             _ => Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! let mut engine = Engine::default();
+//! let recovered = PerCoreRecoveryManager::new(path)
+//!     .scope(Scope::ConsistentCut) // whole epochs only
+//!     .progress(|progress| eprintln!("{} of {} bytes", progress.bytes, progress.bytes_total))
+//!     .recover(&mut engine)?;
+//! std::fs::write(path.with_extension("report.json"), recovered.report.to_json())?;
+//! # std::fs::remove_file(path.with_extension("report.json"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | [`Scope::Everything`] | each core to its end: nothing that a sync acknowledged is dropped (default) |
+//! | [`Scope::ConsistentCut`] | up to the last epoch that every core holds whole |
+//! | [`Scope::UpToEpoch`] | up to and with an epoch |
+//! | [`Mode::Strict`] | refuse what is missing or corrupt (default) |
+//! | [`Mode::Salvage`] | take everything that is intact, also behind damage, and report every gap |
+//!
+//! # Errors
+//!
+//! [`RecoveryError`]: no such directory, damage with place and evidence, a checkpoint that is missing or cannot be read, a scope
+//! that cannot be had any more, or what your own [`Replay`] returned. Nothing was changed on disk, so it can be tried
+//! again.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `cli` | the command `wal`: `cargo install --path wal-recovery --features cli`; the manual is `docs/wal.md` |
+//!
+//! # Reading order
+//!
+//! [`recover_per_core`] is the short way; [`PerCoreRecoveryManager`] has all choices; [`Plan`] is the decision, [`Replay`]
+//! what your engine implements, [`RecoveryReport`] what it is told; [`salvage`] is for after an accident. In the source:
+//! `settle.rs` (what the cache may show), `plan.rs` (the decision, pure), `replay.rs`. Before:
+//! [wal-reader](../wal_reader/index.html). Next crate: [wal-coordinator](../wal_coordinator/index.html).
 #![forbid(unsafe_code)]
 
 mod error;
