@@ -41,7 +41,7 @@
 //! println!("{} keys, offsets {:?}", recovered.state.len(), recovered.offsets);
 //! println!("{}", recovered.report);
 //! # assert!(recovered.state.is_empty());
-//! # Ok::<(), wal_recovery::RecoveryError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # A real one: an engine with a state of its own
@@ -50,9 +50,9 @@
 //! use wal_format::{EntryRef, Manifest, OperationRef};
 //! use wal_recovery::{BoxError, PerCoreRecoveryManager, Replay, Scope};
 //!
-//! /// Counts keys by their first byte.
+//! /// Sums up what was ever put.
 //! #[derive(Default)]
-//! struct Engine([u64; 256]);
+//! struct Engine(u64);
 //!
 //! impl Replay for Engine {
 //!     fn checkpoint(&mut self, manifest: &Manifest) -> Result<(), BoxError> {
@@ -61,8 +61,8 @@
 //!         Ok(())
 //!     }
 //!
-//!     fn state(&mut self, key: &[u8], _value: &[u8]) -> Result<(), BoxError> {
-//!         self.0[usize::from(*key.first().ok_or("an empty key")?)] += 1;
+//!     fn state(&mut self, _key: &[u8], value: &[u8]) -> Result<(), BoxError> {
+//!         self.0 += u64::from_le_bytes(value.try_into()?); // a refusal stops recovery
 //!         Ok(())
 //!     }
 //!
