@@ -4,8 +4,10 @@
 //! where it matters the two take turns. Entries have a key of 16 bytes and a value of 100.
 
 mod appends;
+mod batch;
 mod checkpoint;
 mod closes;
+mod group;
 mod memory;
 mod nowhere;
 mod pin;
@@ -33,8 +35,8 @@ Measures the log beside plain yardsticks and prints a report in Markdown.
 
 Options:
   --quick           fewer and shorter rounds: within a minute, for a first impression only
-  --only SCENARIOS  some of: append, steady, cores, sync, epoch, pin, closes, recovery, checkpoint, memory;
-                    with commas between
+  --only SCENARIOS  some of: append, steady, cores, sync, batch, group, epoch, pin, closes, recovery,
+                    checkpoint, memory; with commas between
   --dir DIR         where the measured files go (default: the directory for temporary files)
   --out DIR         where report.md and results.json go (default: nowhere)
 ";
@@ -70,11 +72,13 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
 type Measure = fn(&Plan) -> Result<Measured, Failure>;
 
 /// In the order of the report.
-const SCENARIOS: [(&str, Measure); 10] = [
+const SCENARIOS: [(&str, Measure); 12] = [
     ("append", appends::one_core),
     ("steady", steady::measure),
     ("cores", appends::two_cores),
     ("sync", syncs::one_core),
+    ("batch", batch::measure),
+    ("group", group::measure),
     ("epoch", syncs::epochs),
     ("pin", pin::measure),
     ("closes", closes::measure),

@@ -1,16 +1,16 @@
-//! What it costs to be durable: one entry, a batch, an epoch of all cores; beside raw writes and syncs, taking turns.
+//! What it costs to be durable: one entry, an epoch of all cores; beside raw writes and syncs, taking turns.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use wal_coordinator::{CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, WriteBatch};
+use wal_coordinator::{CoreWalWriter, PerCoreWalConfig, PerCoreWalManager};
 
 use super::appends::append_distinct;
 use super::samples::{Samples, micros};
 use super::yardstick::{write_and_sync, zero_filled};
-use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
+use super::{Failure, Measured, Plan, Row};
 
 /// Pages of the yardstick's file, used in turn.
 const PAGES: u64 = 4096;
@@ -32,21 +32,8 @@ pub(super) fn one_core(plan: &Plan) -> Result<Measured, Failure> {
             Ok(writer.sync().map(drop)?)
         })?;
         rows.extend(one.into_iter().zip(["sync-p50", "sync-p99"]).map(|(row, aim)| row.aim(aim)));
-        rows.extend(turns(&format!("durable batch of 64, {mode}"), rounds / 2, &raw, || {
-            append_64(&mut writer)?;
-            Ok(writer.sync().map(drop)?)
-        })?);
     }
     Ok(rows.into())
-}
-
-fn append_64(writer: &mut CoreWalWriter) -> Result<(), Failure> {
-    let mut batch = WriteBatch::new();
-    for number in 0..64 {
-        batch.put(&key(number), &[3; VALUE_BYTES]);
-    }
-    writer.append_batch(&batch)?;
-    Ok(())
 }
 
 /// Median and p99 of `work`, beside a page written and synced raw, in turns.
