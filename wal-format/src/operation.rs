@@ -83,7 +83,8 @@ enum Repr<'a> {
     },
 }
 
-pub(crate) const CODE_PUT: u8 = 1;
+/// Code of a `Put`, in the tag of its entry.
+pub const CODE_PUT: u8 = 1;
 pub(crate) const CODE_DELETE: u8 = 2;
 pub(crate) const CODE_CHECKPOINT: u8 = 3;
 pub(crate) const CODE_COMMIT: u8 = 4;

@@ -47,6 +47,8 @@
 //!
 //! Nobody waits here but for locks. The gate's holder waits for the device, `drain`'s for writes at most.
 
+mod room;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -96,6 +98,8 @@ const OVERDRAWN: u64 = 2;
 
 /// The lock of a sync: held while the device works.
 type Gate<'a> = crate::sync::MutexGuard<'a, ()>;
+/// The lock of the consumer half.
+type Draining<'a> = crate::sync::MutexGuard<'a, Drain>;
 
 impl CoreLog {
     pub(crate) fn new(parts: LogParts, consumer: Consumer, clock: Clock) -> Arc<Self> {
@@ -188,27 +192,6 @@ impl CoreLog {
         self.drain.lock().durable_position()
     }
 
-    /// Writes everything that is appended to files, without a sync.
-    ///
-    /// # Errors
-    /// [`WriterError::NoSpace`] or [`WriterError::Io`] if there is no segment to write to (nothing is lost),
-    /// [`WriterError::Poisoned`].
-    pub fn write_out(&self) -> Result<(), WriterError> {
-        self.check()?;
-        let result = {
-            let mut drain = self.drain.lock();
-            let result = drain.write_out();
-            self.publish_drain(&drain);
-            result
-        };
-        match result {
-            Ok(()) => Ok(()),
-            Err(DrainError::NoSegment(error)) => Err(error),
-            // A sync settles what a failed write leaves in doubt, if none has meanwhile.
-            Err(DrainError::InDoubt(_)) => self.sync_gated(None).map(drop),
-        }
-    }
-
     /// Makes everything that is appended at the time of the call durable.
     ///
     /// # Errors
@@ -284,26 +267,22 @@ impl CoreLog {
     pub(crate) fn grant(&self, needed: u64, wanted: u64) -> Result<u64, WriterError> {
         self.check()?;
         self.supply.check_condition()?;
-        let mut drain = self.drain.lock();
+        self.grant_holding(self.drain.lock(), needed, wanted)
+    }
+
+    /// As [`CoreLog::grant`], for a writer that has been granted enough for now: `None` if somebody is draining, which
+    /// can take as long as a write.
+    pub(crate) fn try_grant(&self, needed: u64, wanted: u64) -> Result<Option<u64>, WriterError> {
+        let drain = self.drain.try_lock();
+        drain.map(|drain| self.grant_holding(drain, needed, wanted)).transpose()
+    }
+
+    fn grant_holding(&self, mut drain: Draining<'_>, needed: u64, wanted: u64) -> Result<u64, WriterError> {
         let granted = drain.grant(needed, wanted)?;
         // Under the lock, as it is set: whatever is overdrawn from here on is flagged after this.
         let _drain = Flaw::ForgivesUnlocked.leaves(drain);
         self.attention.fetch_and(!OVERDRAWN, Relaxed);
         Ok(granted)
-    }
-
-    /// Makes room in the ring: what the retention policy needs before bytes can go.
-    pub(crate) fn make_room(&self) -> Result<(), WriterError> {
-        let begun = self.watch.now_ns();
-        let (reached, made) = match self.options.retention {
-            Retention::UntilDurable => (self.durable(), self.sync().map(drop)),
-            Retention::UntilWritten => (self.written(), self.write_out()),
-        };
-        // What goes beside the ring asks for an empty one, which it may be already.
-        if reached < self.appended() {
-            self.watch.tallies.room_wait_ns.record(self.watch.since_ns(begun));
-        }
-        made
     }
 
     /// Wakes the background flusher, if there is one.

@@ -61,6 +61,8 @@ pub(crate) struct Producer {
     /// Up to here may be reserved: at most the true `head + capacity`. 0 until the first [`Producer::refresh`].
     limit: u64,
     reserved: usize,
+    /// The head as last seen: at most the true one.
+    released: u64,
 }
 
 /// The reading half. `Send`, not `Clone`.
@@ -85,7 +87,10 @@ pub(crate) fn ring(capacity: usize) -> (Producer, Consumer) {
         #[cfg(loom)]
         guards: std::iter::repeat_with(|| loom::cell::UnsafeCell::new(())).take(capacity).collect(),
     });
-    (Producer { ring: Arc::clone(&ring), tail: 0, limit: 0, reserved: 0 }, Consumer { ring, head: 0 })
+    (
+        Producer { ring: Arc::clone(&ring), tail: 0, limit: 0, reserved: 0, released: 0 },
+        Consumer { ring, head: 0 },
+    )
 }
 
 impl Ring {
@@ -134,10 +139,16 @@ impl Producer {
     /// read already.
     pub(crate) fn refresh(&mut self, bound: u64, bytes: usize) -> bool {
         let head = self.ring.head.load(Edge::HeadRead.order());
+        self.released = head;
         let quarter = self.quarter();
         let hard = (head + self.ring.capacity()).min(bound);
         self.limit = hard.min(self.end_of(bytes).max(self.tail + quarter));
         self.tail - head >= quarter
+    }
+
+    /// What the consumer had released when [`Producer::refresh`] last looked.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
     }
 
     /// A quarter of the buffer.

@@ -20,7 +20,9 @@ use crate::tally::Tallies;
 
 const PAGE_BYTES: usize = 4096;
 /// The buffer is written when it has grown to this, or when a drain is over.
-const WRITE_BYTES: usize = 256 * 1024;
+const WRITE_BYTES: usize = 512 * 1024;
+/// A commit of less is small.
+const SMALL_BYTES: usize = 64 * 1024;
 /// Small commits stay on filled pages: filled this far ahead, whenever less than the margin is left.
 const FILL_AHEAD_BYTES: u64 = 1024 * 1024;
 const FILL_MARGIN_BYTES: u64 = 128 * 1024;
@@ -228,7 +230,7 @@ impl SegmentWriter {
     /// Small commits into a file that was not filled in time would each cost a metadata update; fill it a step ahead.
     fn fill_ahead(&mut self, used: usize) -> io::Result<()> {
         let end = self.buffer_at + used as u64;
-        let is_small = used < WRITE_BYTES / 4;
+        let is_small = used < SMALL_BYTES;
         if !is_small || self.filled >= self.capacity || end + FILL_MARGIN_BYTES < self.filled {
             return Ok(());
         }

@@ -14,6 +14,11 @@ mod imp {
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
     pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
     pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+
+    /// Leaves a lock to whoever waits for it, also if this thread wants it again at once.
+    pub(crate) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        parking_lot::MutexGuard::unlock_fair(guard);
+    }
     pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
 
     /// Gives way to the thread that is waited for: on a machine with fewer CPUs than threads it may not be running.
@@ -50,6 +55,11 @@ mod imp {
     pub(crate) type ByteCell = std::cell::UnsafeCell<u8>;
     pub(crate) type MutexGuard<'a, T> = checker::sync::MutexGuard<'a, T>;
 
+    /// Checkers try every order.
+    pub(crate) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        drop(guard);
+    }
+
     /// parking_lot's interface over the checker's mutex: no poisoning.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
@@ -60,6 +70,9 @@ mod imp {
         }
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
         }
     }
 

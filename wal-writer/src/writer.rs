@@ -36,6 +36,8 @@ use crate::stall::{self, Place};
 pub struct CoreWalWriter {
     log: Arc<CoreLog>,
     producer: Producer,
+    /// Ring position up to which there is space on the medium.
+    granted: u64,
     pinner: Pinner,
     global: Arc<GlobalEpoch>,
     clock: HybridClock,
@@ -72,6 +74,7 @@ impl CoreWalWriter {
             pinner: Pinner::new(Arc::clone(&log.pin), start.epoch),
             log: Arc::clone(&log),
             producer,
+            granted: 0,
             global,
             clock: HybridClock::new(clock, floor),
             last_timestamp: start.timestamp_ns,
@@ -296,12 +299,13 @@ impl CoreWalWriter {
     #[cold]
     fn append_large(&mut self, batch: &WriteBatch) -> Result<Sequence, WriterError> {
         self.log.check()?;
-        self.log.make_room()?;
+        self.log.empty_ring()?;
         let payload = batch.encoded().to_vec();
         // As if it were in the ring: the file must have room for it. Then for its record; from there on nothing fails,
         // because the record must follow once the batch stands beside the ring.
         let position = self.producer.position();
-        self.log.grant(position + payload.len() as u64 + LARGE_RECORD_BYTES as u64, position)?;
+        self.granted =
+            self.log.grant(position + payload.len() as u64 + LARGE_RECORD_BYTES as u64, position)?;
         let reserved = LARGE_RECORD_BYTES + SLACK_BYTES;
         self.make_room(reserved)?;
         let index = self.next_large;
@@ -319,8 +323,8 @@ impl CoreWalWriter {
     fn make_room(&mut self, bytes: usize) -> Result<(), WriterError> {
         loop {
             let needed = self.producer.end_of(bytes);
-            let granted = self.log.grant(needed, self.producer.position() + self.producer.quarter())?;
-            let is_filling = self.producer.refresh(granted, bytes);
+            self.ask_for_space(needed)?;
+            let is_filling = self.producer.refresh(self.granted, bytes);
             if self.producer.has_room(bytes) {
                 if is_filling {
                     self.log.wake_flusher();
@@ -328,8 +332,23 @@ impl CoreWalWriter {
                 return Ok(());
             }
             // Ends: the space is granted, and each round frees what was appended so far, or returns why it cannot.
-            self.log.make_room()?;
+            self.log.make_room(self.producer.released())?;
         }
+    }
+
+    /// Has what the ring can take backed by space on the medium, at least up to position `needed`. Waits for whoever is
+    /// draining only if there is no other way.
+    fn ask_for_space(&mut self, needed: u64) -> Result<(), WriterError> {
+        let position = self.producer.position();
+        let wanted = position + 4 * self.producer.quarter();
+        if needed > self.granted || self.log.needs_attention() {
+            self.granted = self.log.grant(needed, wanted)?;
+        } else if self.granted < position + 2 * self.producer.quarter()
+            && let Some(granted) = self.log.try_grant(needed, wanted)?
+        {
+            self.granted = granted;
+        }
+        Ok(())
     }
 
     /// Largest record that goes through the ring; with the longest delta it is still no larger than a frame may be.

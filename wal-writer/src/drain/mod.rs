@@ -168,6 +168,21 @@ impl Drain {
         self.flushed
     }
 
+    /// Ring position up to which entries were published.
+    pub(crate) fn published(&self) -> u64 {
+        self.consumer.published()
+    }
+
+    /// Ring position up to which entries were written.
+    pub(crate) fn position(&self) -> u64 {
+        self.written.position
+    }
+
+    /// Ring position up to which bytes were given back.
+    pub(crate) fn released(&self) -> u64 {
+        self.consumer.released()
+    }
+
     /// Where the last completed sync ends.
     pub(crate) fn durable_position(&self) -> SegmentPosition {
         self.durable_position
@@ -185,10 +200,15 @@ impl Drain {
 
     /// Writes everything that is published to files.
     pub(crate) fn write_out(&mut self) -> Result<(), DrainError> {
+        self.write_some(u64::MAX)
+    }
+
+    /// Writes about `bytes_max` bytes of what is published to files: at most a frame more.
+    pub(crate) fn write_some(&mut self, bytes_max: u64) -> Result<(), DrainError> {
         if let Some(doubt) = &self.doubt {
             return Err(DrainError::InDoubt(doubt.clone()));
         }
-        let result = self.write_published();
+        let result = self.write_published(bytes_max);
         if let Err(DrainError::InDoubt(error)) = &result
             && !Flaw::ForgetsDoubt.is_planted()
         {
@@ -198,10 +218,14 @@ impl Drain {
         result
     }
 
-    fn write_published(&mut self) -> Result<(), DrainError> {
+    fn write_published(&mut self, bytes_max: u64) -> Result<(), DrainError> {
         let published = self.consumer.published();
+        let stop = published.min(self.written.position.saturating_add(bytes_max));
         let mut result = Ok(());
-        while self.written.position < published && result.is_ok() {
+        // What is repeated goes to its file in one go, so that the header can follow it: `repeat.rs`.
+        while (self.written.position < stop || self.written.position < published && self.is_repeating())
+            && result.is_ok()
+        {
             result = self.step(published).and_then(|()| self.cut_repeated());
             stall::at(Place::Draining);
         }

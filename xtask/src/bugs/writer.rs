@@ -94,8 +94,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "epochs-mixed-in-a-frame",
         file: "wal-writer/src/drain/record.rs",
-        old: "if at == stretch.len() || stretch[at] & OPERATION_BITS == 0 {",
-        new: "if at == stretch.len() {",
+        old: "if stretch.first()? & OPERATION_BITS == 0 {",
+        new: "if stretch.is_empty() {",
         test: Test::In("wal-writer", "epochs", "a_frame_never_mixes_epochs"),
         harm: "entries are replayed in another epoch than they were appended in",
     },
