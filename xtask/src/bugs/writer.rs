@@ -100,6 +100,18 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "entries are replayed in another epoch than they were appended in",
     },
     Bug {
+        name: "repetition-torn",
+        file: "wal-writer/src/drain/mod.rs",
+        old: "self.written.position < stop || self.written.position < published && self.is_repeating()",
+        new: "self.written.position < stop",
+        test: Test::In(
+            "wal-writer",
+            "crash",
+            "no_kill_takes_what_was_written_while_a_failed_sync_is_continued",
+        ),
+        harm: "a kill while a failed sync is continued takes entries that were reported as written",
+    },
+    Bug {
         name: "link-claims-unsynced-bytes",
         file: "wal-writer/src/segment.rs",
         old: "Previous { segment: self.header.segment, end: self.end(), synced_through: self.durable }",
