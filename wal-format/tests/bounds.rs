@@ -10,7 +10,7 @@ use golden::{Golden, encode_entries};
 use subjects::{FRAME_OFFSET, seed, sign_block, sign_frame};
 use wal_format::{
     Barrier, CoreId, CorePosition, Damage, EntryDecoder, Epoch, FormatError, Found, Manifest, RunMeta,
-    Sequence, SourceOffset, WalOperation, limits,
+    Sequence, SourceOffset, WalOperation, control, limits,
 };
 
 /// A frame header with kind, payload bytes and entry count as given, under a good CRC.
@@ -67,6 +67,9 @@ fn a_barrier_names_at_most_so_many_cores() {
     let largest = barrier(limits::CORES_MAX);
     let mut bytes = largest.encode();
     assert_eq!(Barrier::decode(&bytes), Ok(largest));
+    for cores in [0, 1, 2, limits::CORES_MAX] {
+        assert_eq!(barrier(cores).encode().len(), control::barrier_bytes(cores));
+    }
     bytes[8..12].copy_from_slice(&4097_u32.to_le_bytes());
     bytes.extend(4096_u32.to_le_bytes());
     bytes.extend(1_u64.to_le_bytes());

@@ -288,6 +288,26 @@ fn segments_below_the_manifests_position_are_not_read() {
 }
 
 #[test]
+fn numbers_that_the_manifest_alone_names_are_not_given_out_again() {
+    for (epoch, last_epoch, next) in [(5, 7, 8), (9, 7, 10)] {
+        let mut log = LogBuilder::new(LOG);
+        let mut first = position(&mut log, 4, 4096, 12);
+        (first.last_epoch, first.last_timestamp) = (Epoch(last_epoch), 900);
+        let mut source = MemorySource::new();
+        log.manifest(&with_position(&log, epoch, first));
+        log.release(A, SegmentNumber(0));
+        for name in ["wal.meta", "checkpoint.manifest"] {
+            source.insert(name, log.source().get(name).unwrap().to_vec());
+        }
+        let (_, recovered) = recover(&source).unwrap();
+        assert_eq!(recovered.resume.next_epoch, Epoch(next));
+        assert_eq!(recovered.resume.timestamp_floor, 900);
+        let core = &recovered.resume.cores[0];
+        assert_eq!((core.next_sequence, core.next_segment), (Sequence(12), SegmentNumber(5)));
+    }
+}
+
+#[test]
 fn unknown_files_are_reported() {
     let mut log = LogBuilder::new(LOG);
     log.file("notes.txt", b"hello".to_vec());

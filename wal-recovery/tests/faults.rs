@@ -11,9 +11,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{A, B, Kept, LOG, manager, recover, recover_with, salvage, small};
-use wal_format::{Epoch, FrameKind, Origin, SegmentNumber, Sequence};
+use wal_format::{CorePosition, Epoch, FrameKind, Origin, SegmentNumber, Sequence};
 use wal_reader::testing::{Faults, FaultySource, LogBuilder};
-use wal_reader::{MemorySource, ReadError, Source};
+use wal_reader::{LogPosition, MemorySource, ReadError, Source};
 use wal_recovery::{Mode, PerCoreRecoveryManager, RecoveryError, Scope};
 
 /// A log with everything: the small one, plus a checkpoint.
@@ -100,6 +100,31 @@ fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_dec
         format!("sync {first}"),
         format!("drop {first} {end_of_a}"),
     ];
+    assert_eq!(source.log(), expected);
+}
+
+#[test]
+fn with_a_checkpoint_what_it_does_not_hold_is_synced_and_what_it_holds_is_left_alone() {
+    let mut log = LogBuilder::new(LOG);
+    let mut names = Vec::new();
+    let mut positions = Vec::new();
+    for round in 0..3_u8 {
+        names.push(log.core(A).name());
+        positions.push(log.put(A, &[round], b"value"));
+        if round < 2 {
+            log.rotate(A);
+        }
+    }
+    // Nothing says that any of it is durable. The checkpoint goes up to the second segment.
+    let mut manifest = log.empty_manifest(0);
+    let LogPosition { segment, offset, sequence } = positions[1];
+    let (last_timestamp, last_epoch) = (0, Epoch(0));
+    manifest.cores = vec![CorePosition { core: A, segment, offset, sequence, last_timestamp, last_epoch }];
+    log.manifest(&manifest);
+    let source = FaultySource::new(Arc::new(log.source()), Faults::default());
+    attempt(&source).unwrap();
+    let [_, second, third] = &names[..] else { panic!("three segments") };
+    let expected = [third, second].map(|name| [format!("sync {name}"), format!("drop {name} 0")]).concat();
     assert_eq!(source.log(), expected);
 }
 
