@@ -214,3 +214,29 @@ impl Plan {
         spans.chain(runs).fold(0, u64::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_end_where_the_log_is_cut() {
+        let span = |segment, from, to| Span {
+            segment: SegmentNumber(segment),
+            from,
+            to,
+            order: Order::default(),
+            after_gap: false,
+        };
+        let spans = [span(1, 4096, 5000), span(1, 5100, 6000), span(2, 4096, 5000), span(3, 4096, 5000)];
+        let cut = |segment, offset| {
+            truncated(&spans, LogPosition { segment: SegmentNumber(segment), offset, sequence: Sequence(0) })
+        };
+        assert_eq!(cut(3, 5000), spans);
+        assert_eq!(cut(3, 4096), spans[..3], "nothing is left of a span that begins at the cut");
+        assert_eq!(cut(2, 4500), [spans[0], spans[1], span(2, 4096, 4500)]);
+        assert_eq!(cut(1, 5100), spans[..1]);
+        assert_eq!(cut(1, 5050), spans[..1]);
+        assert_eq!(cut(1, 4096), []);
+    }
+}

@@ -73,3 +73,34 @@ impl<'a> Meter<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_listener_is_told_every_so_many_entries_and_whenever_a_phase_ends() {
+        let (sender, receiver) = mpsc::channel();
+        let listener: Listener = Arc::new(move |progress| sender.send(progress).unwrap());
+        let mut meter = Meter::new(Some(&listener), 900);
+        let entries = |meter: &mut Meter<'_>, bytes| (0..REPORT_EVERY).for_each(|_| meter.entry(|| bytes));
+        meter.entry(|| 1);
+        entries(&mut meter, 100);
+        meter.phase_done(150);
+        entries(&mut meter, 20);
+        meter.add(5, 30);
+        meter.add(6, 40);
+        assert_eq!((meter.entries(), meter.bytes()), (2 * REPORT_EVERY + 12, 220));
+        let told: Vec<_> = receiver.try_iter().collect();
+        let expected = [
+            (REPORT_EVERY, 100),
+            (REPORT_EVERY + 1, 150),
+            (2 * REPORT_EVERY, 170),
+            (2 * REPORT_EVERY + 6, 180),
+            (2 * REPORT_EVERY + 12, 220),
+        ];
+        assert_eq!(told, expected.map(|(entries, bytes)| Progress { entries, bytes, bytes_total: 900 }));
+    }
+}

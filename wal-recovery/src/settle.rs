@@ -88,3 +88,57 @@ fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<
         at = at.saturating_add(offset as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wal_format::OperationRef;
+    use wal_reader::testing::LogBuilder;
+
+    use super::*;
+
+    /// The value sizes of one log's frames; every frame says that what stands before it is durable.
+    #[track_caller]
+    fn check(sizes: impl Iterator<Item = usize> + Clone) {
+        let (log_id, core) = (LogId([7; 16]), CoreId(0));
+        let mut log = LogBuilder::new(log_id);
+        let mut last = 0;
+        for size in sizes.clone() {
+            log.sync(core);
+            last = log.batch(core, &[OperationRef::Put { key: b"", value: &vec![1; size] }]).offset;
+        }
+        let source = log.source();
+        let file = source.open(&log.core(core).name()).unwrap();
+        let seed = SegmentSeed::new(log_id, core, SegmentNumber(0));
+        assert_eq!(synced_through(&*file, &seed).unwrap(), last, "{:?}", sizes.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_last_frame_is_found_wherever_headers_fall_into_the_strides() {
+        for count in [1, 2, 3, 50, 200] {
+            for size in (0..80).chain([STRIDE_BYTES - 72, STRIDE_BYTES - 64, STRIDE_BYTES, 3 * STRIDE_BYTES])
+            {
+                check(std::iter::repeat_n(size, count));
+            }
+        }
+        // A header that reaches beyond the stride by each multiple of eight.
+        for size in 3900..4100 {
+            check([size, 10, 20].into_iter());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_claims_what_stands_behind_it_proves_nothing() {
+        let (log_id, core) = (LogId([7; 16]), CoreId(0));
+        for (claims, proves) in [(-8, true), (0, true), (1, false)] {
+            let mut log = LogBuilder::new(log_id);
+            log.put(core, b"a", b"value");
+            let claim = log.end(core).offset.saturating_add_signed(claims);
+            log.core(core).synced_through = claim;
+            log.put(core, b"b", b"value");
+            let source = log.source();
+            let file = source.open(&log.core(core).name()).unwrap();
+            let seed = SegmentSeed::new(log_id, core, SegmentNumber(0));
+            assert_eq!(synced_through(&*file, &seed).unwrap(), if proves { claim } else { 0 }, "{claims}");
+        }
+    }
+}

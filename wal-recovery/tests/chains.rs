@@ -9,7 +9,7 @@
 mod common;
 
 use common::{A, B, Kept, LOG, manager, recover, salvage};
-use wal_format::{CorePosition, Epoch, LogId, Manifest, Origin, SegmentNumber, Sequence};
+use wal_format::{CorePosition, Epoch, FileName, LogId, Manifest, Origin, SegmentNumber, Sequence};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{LogPosition, MemorySource, ReadError};
 use wal_recovery::RecoveryError;
@@ -305,6 +305,19 @@ fn numbers_that_the_manifest_alone_names_are_not_given_out_again() {
         let core = &recovered.resume.cores[0];
         assert_eq!((core.next_sequence, core.next_segment), (Sequence(12), SegmentNumber(5)));
     }
+}
+
+#[test]
+fn the_number_of_a_file_that_waits_to_be_used_again_is_not_given_out_again() {
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"value");
+    log.put(B, b"b", b"value");
+    for (core, segment) in [(A, 3), (A, 5), (B, 8)] {
+        log.file(FileName::Free(core, SegmentNumber(segment)).to_string(), vec![0; 4096]);
+    }
+    let (_, recovered) = recover(&log.source()).unwrap();
+    let next: Vec<_> = recovered.resume.cores.iter().map(|core| core.next_segment.0).collect();
+    assert_eq!(next, [6, 9]);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn offsets_and_watermarks_come_back_merged_over_checkpoint_and_log() {
     assert_eq!(recovered.offsets, expected);
     assert_eq!(recovered.watermarks, BTreeMap::from([(A, 100), (B, 90), (CoreId(9), 7)]));
     assert_eq!(recovered.watermark(), Some(7));
+    assert_eq!(recover(&log.source()).unwrap().1.watermark(), Some(7));
     assert_eq!(recovered.state, HashMap::from([(b"a".to_vec(), b"new".to_vec())]));
     assert_eq!(recovered.epoch, Epoch(2));
 }
@@ -85,6 +86,29 @@ fn progress_ends_with_everything_read() {
     assert_eq!(last.entries, recovered.report.entries_replayed + recovered.report.checkpoint_keys);
     assert!(told.is_sorted_by_key(|progress| (progress.bytes, progress.entries)));
     assert!(last.bytes > 0 && last.bytes_total > 0);
+}
+
+#[test]
+fn progress_of_many_entries_in_parallel_counts_every_byte_once() {
+    let mut log = LogBuilder::new(LOG);
+    for round in 0..150_u64 {
+        let operations = vec![OperationRef::Checkpoint { id: round }; 1000];
+        log.batch(A, &operations);
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let manager = manager(&log.source()).progress(move |progress| {
+        let _ = sender.send(progress);
+    });
+    let (_, recovered) = manager.recover_parallel(&mut Kept::default(), |_| Kept::default()).unwrap();
+    drop(manager);
+    let told: Vec<_> = receiver.iter().map(|progress| (progress.entries, progress.bytes)).collect();
+    // After 65,536 entries, after as many again, and at the end.
+    let entries: Vec<_> = told.iter().map(|(entries, _)| *entries).filter(|entries| *entries > 0).collect();
+    assert_eq!(entries[..3], [65_536, 131_072, 150_000]);
+    assert!(told.is_sorted());
+    let bytes = log.end(A).offset;
+    assert!((bytes - 4096..=bytes).contains(&told.last().unwrap().1), "{told:?} of {bytes}");
+    assert!(recovered.report.bytes_read <= bytes);
 }
 
 #[test]

@@ -59,6 +59,29 @@ fn everything_is_each_core_to_its_end() {
 }
 
 #[test]
+fn the_report_says_what_was_asked_for_and_what_was_decided() {
+    let mut log = three_epochs();
+    let named = log.run(7, 0, &[]);
+    log.run(8, 0, &[]);
+    let mut manifest = log.empty_manifest(0);
+    (manifest.runs, manifest.next_run) = (vec![named], 9);
+    log.manifest(&manifest);
+    let asked = [
+        (Scope::Everything, Mode::Strict, None, "everything", "strict"),
+        (Scope::ConsistentCut, Mode::Salvage, Some(Epoch(3)), "consistent cut", "salvage"),
+        (Scope::UpToEpoch(Epoch(1)), Mode::Salvage, Some(Epoch(1)), "up to epoch 1", "salvage"),
+    ];
+    for (scope, mode, cut, scope_text, mode_text) in asked {
+        let (_, Recovered { report, resume, .. }) = recover_with(&log.source(), scope, mode).unwrap();
+        assert_eq!((report.scope, report.mode, report.cut), (scope, mode, cut));
+        assert_eq!((resume.scope, resume.cut), (scope, cut));
+        assert_eq!(report.consistent_epoch, Some(Epoch(3)));
+        assert_eq!(report.unnamed_runs, [8]);
+        assert_eq!((scope.to_string(), mode.to_string()), (scope_text.to_owned(), mode_text.to_owned()));
+    }
+}
+
+#[test]
 fn up_to_epoch_is_exact() {
     let source = three_epochs().source();
     for epoch in 1..=3 {
