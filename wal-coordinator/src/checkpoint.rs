@@ -23,6 +23,7 @@ use crate::manager::PerCoreWalManager;
 use crate::shared::{ClosedEpoch, Shared};
 use crate::store::{Changes, CheckpointCut, CheckpointStore, RunStore, StoredState, publish_manifest};
 use crate::sync::{Receiver, unbounded};
+use crate::trace;
 
 /// Makes checkpoints of one log. `Send`; lives on any thread, apart from the manager and the writers.
 pub struct CheckpointCoordinator {
@@ -89,23 +90,32 @@ impl CheckpointCoordinator {
     pub fn create_checkpoint(&mut self) -> Result<CheckpointReport, PerCoreWalError> {
         let shared = Arc::clone(&self.shared);
         let _one_at_a_time = shared.checkpointing.lock();
-        shared.watch.checkpoint(|| {
+        let span = trace::checkpoint();
+        let report = shared.watch.checkpoint(|| {
             let (reply, replies) = unbounded();
+            let sealing = trace::seal();
             let closed = shared.seal_epoch(&reply);
             drop(reply);
             let epoch = closed.epoch;
-            self.checkpoint(&closed, &replies).map_err(|cause| PerCoreWalError::Checkpoint { epoch, cause })
-        })
+            span.of_epoch(epoch);
+            self.checkpoint(&closed, &replies, sealing)
+                .map_err(|cause| PerCoreWalError::Checkpoint { epoch, cause })
+        })?;
+        span.checkpoint_done(&report);
+        Ok(report)
     }
 
     fn checkpoint(
         &mut self,
         closed: &ClosedEpoch,
         replies: &Receiver<EndResult>,
+        sealing: trace::Entered,
     ) -> Result<CheckpointReport, CheckpointFailure> {
         let shared = Arc::clone(&self.shared);
         let previous = shared.retention.manifest();
         let ends = core_ends(&shared, closed, replies, previous.as_deref())?;
+        sealing.by_cores(closed.participants.len());
+        drop(sealing);
         stall::at(Place::Sealed);
         let cut = CheckpointCut {
             epoch: closed.epoch,
@@ -122,7 +132,10 @@ impl CheckpointCoordinator {
             .filter_map(|(end, from)| end.read_to.map(|read_to| shared.range(end.core, from, read_to)));
         let mut merged = MergedReader::new(readers.collect::<Result<_, _>>()?);
         let mut changes = Changes::new(&mut merged);
-        let stored = self.store.apply(&cut, &mut changes)?;
+        let stored = {
+            let _span = trace::store();
+            self.store.apply(&cut, &mut changes)?
+        };
         if changes.entries() != expected {
             return Err(CheckpointFailure::Incomplete { expected, found: changes.entries() });
         }
@@ -133,7 +146,10 @@ impl CheckpointCoordinator {
             shared.retention.advance(manifest.clone());
             release(&shared);
         }
-        publish_manifest(shared.storage.as_ref(), &manifest)?;
+        {
+            let _span = trace::manifest(manifest.runs.len());
+            publish_manifest(shared.storage.as_ref(), &manifest)?;
+        }
         // From here on the checkpoint stands, whatever else fails.
         stall::at(Place::ManifestPublished);
         let runs = manifest.runs.len();
@@ -258,6 +274,7 @@ fn manifest(cut: &CheckpointCut, ends: &[CoreEnd], changes: &Changes<'_>, stored
 
 /// Gives back every segment that neither recovery nor a reader needs. How many, and why not all.
 fn release(shared: &Shared) -> (usize, Option<String>) {
+    let span = trace::release();
     let inventory = match Inventory::list(shared.source.as_ref()) {
         Ok(inventory) => inventory,
         Err(error) => return (0, Some(error.to_string())),
@@ -278,10 +295,16 @@ fn release(shared: &Shared) -> (usize, Option<String>) {
         };
         let below: Vec<_> = below.filter(|segment| used(*segment)).collect();
         match shared.supply.recycle(core, &below) {
-            Ok(()) => released += below.len(),
+            Ok(()) => {
+                released += below.len();
+                if !below.is_empty() {
+                    trace::segments_released(core, below.len());
+                }
+            }
             Err(error) => failure = Some(error.what().to_string()),
         }
         stall::at(Place::CoreReleased);
     }
+    span.released(released);
     (released, failure)
 }

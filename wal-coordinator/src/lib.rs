@@ -137,12 +137,15 @@ mod locked;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod manager;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod open;
 mod retention;
 mod shared;
 mod stats;
 pub mod store;
 mod sync;
+mod trace;
 mod watch;
 mod woken;
 
@@ -151,6 +154,8 @@ pub use config::{FlushMode, PerCoreWalConfig};
 pub use error::{CheckpointFailure, PerCoreWalError};
 pub use handle::{CoreSequence, LogHandle, MergedEntries};
 pub use manager::PerCoreWalManager;
+#[cfg(feature = "metrics")]
+pub use metrics::{METRICS, Metric, MetricsExporter};
 pub use retention::{Pinned, PinnedBy};
 pub use stats::{CheckpointStats, Overdue, WalStats};
 #[cfg(shuttle)]

@@ -26,6 +26,7 @@ use crate::retention::Retention;
 use crate::shared::{Shared, SharedParts};
 use crate::store::{ReplaceError, replace};
 use crate::sync::random_u64;
+use crate::trace;
 
 /// An open log, in parts.
 pub(crate) struct Opened {
@@ -40,6 +41,7 @@ pub(crate) fn open<T>(
     recover: impl FnOnce(&PerCoreRecoveryManager) -> Result<T, RecoveryError>,
     decision: impl FnOnce(&T) -> (ResumePoints, RecoveryReport),
 ) -> Result<(Opened, T), PerCoreWalError> {
+    let _span = trace::open(&config.path, config.cores);
     config.check()?;
     make_directory(&config.path)?;
     stall::at(Place::DirectoryMade);

@@ -40,6 +40,7 @@ use crate::flaw::Flaw;
 use crate::flusher::{EndOfEpoch, EndResult, Flushers};
 use crate::retention::{Pin, Retention};
 use crate::sync::{Mutex, MutexGuard, Sender, scope};
+use crate::trace;
 use crate::watch::Watch;
 
 /// One open log. Shared, `Sync`.
@@ -263,14 +264,19 @@ impl Shared {
             // still owed.
             Ok(Some(sealed)) if !sealed.has_barrier => {
                 let error = self.no_room_for_barrier(index, sealed);
+                trace::epoch_end_failed(self.logs[index].core(), epoch, &error);
                 self.deferred.lock().push(Deferred { index, end: EpochEnd { seal: false, ..end }, error });
             }
             Ok(_) => self.tracker.core_done(epoch, index, self.watch.now_ns()),
             Err(error @ (WriterError::Poisoned { .. } | WriterError::Closed { .. })) => {
+                trace::epoch_end_failed(self.logs[index].core(), epoch, error);
                 self.tracker.fail(error.clone());
                 self.checkpointed.fail(error.clone());
             }
-            Err(error) => self.deferred.lock().push(Deferred { index, end, error: error.clone() }),
+            Err(error) => {
+                trace::epoch_end_failed(self.logs[index].core(), epoch, error);
+                self.deferred.lock().push(Deferred { index, end, error: error.clone() });
+            }
         }
         if let Some(reply) = reply {
             // Whoever asked may have given up.

@@ -131,6 +131,7 @@ mod json;
 mod report;
 
 mod manager;
+mod trace;
 
 pub mod salvage;
 

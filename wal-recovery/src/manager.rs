@@ -15,6 +15,7 @@ use crate::progress::{Listener, Progress};
 use crate::replay::{Recovered, Replay, replay, replay_parallel};
 use crate::scan::{Depth, How, scan_all, scan_core};
 use crate::state::PerCoreRecoveredState;
+use crate::trace;
 
 /// A log at work is scanned again when a checkpoint came in between; so often at most.
 const ATTEMPTS: usize = 32;
@@ -100,6 +101,7 @@ impl PerCoreRecoveryManager {
     /// [`RecoveryError::BeforeCheckpoint`], [`RecoveryError::Overtaken`] by an engine at work, and
     /// [`RecoveryError::Read`] for everything that reading can meet.
     pub fn plan(&self) -> Result<Plan, RecoveryError> {
+        let _span = trace::recovery(self.scope, self.mode);
         self.plan_to(Depth::Whole)
     }
 
@@ -109,6 +111,7 @@ impl PerCoreRecoveryManager {
     /// # Errors
     /// As of [`Self::plan`], without those for logs that lost something.
     pub fn diagnose(&self) -> Result<Plan, RecoveryError> {
+        let _span = trace::recovery(self.scope, self.mode);
         self.examine(Mode::Salvage, Depth::Whole)
     }
 
@@ -162,6 +165,7 @@ impl PerCoreRecoveryManager {
         let findings = Findings { log_id: Some(log_id), inventory, manifest, scans, witnesses };
         let mut plan = decide(findings, self.scope, self.mode);
         plan.report.problems.extend(problem);
+        trace::planned(&plan);
         Ok(plan)
     }
 
@@ -205,6 +209,7 @@ impl PerCoreRecoveryManager {
     /// Plans by the headers of what is proven durable, and replays. Damage that either meets is looked at once more
     /// in full: the plan of the whole log knows the evidence, and what else is wrong.
     fn replayed<R>(&self, replay: impl FnOnce(Plan) -> Result<R, RecoveryError>) -> Result<R, RecoveryError> {
+        let _span = trace::recovery(self.scope, self.mode);
         let replayed = self.plan_to(Depth::Replayed).and_then(replay);
         match replayed {
             Err(RecoveryError::Read(error @ (ReadError::Corrupt(_) | ReadError::Missing(_)))) => {

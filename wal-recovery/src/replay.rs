@@ -14,6 +14,7 @@ use crate::progress::{Listener, Meter};
 use crate::report::RecoveryReport;
 use crate::resume::ResumePoints;
 use crate::scan::in_parallel;
+use crate::trace;
 
 /// What the engine does with what comes back.
 ///
@@ -125,6 +126,7 @@ pub(crate) fn replay(
     listener: Option<&Listener>,
     engine: &mut (impl Replay + ?Sized),
 ) -> Result<Recovered, RecoveryError> {
+    let span = trace::replay();
     let mut meter = Meter::new(listener, plan.bytes_to_read());
     let (mut commits, problems) = replay_checkpoint(source, &plan, &mut meter, engine)?;
     let state_keys = meter.entries();
@@ -140,6 +142,7 @@ pub(crate) fn replay(
         meter.entry(|| merged.bytes_read());
     }
     meter.phase_done(merged.bytes_read());
+    span.done(meter.entries(), meter.bytes());
     Ok(finish(plan, commits, state_keys, &meter, problems))
 }
 
@@ -152,17 +155,20 @@ pub(crate) fn replay_parallel<S: Replay + Send>(
     engine: &mut (impl Replay + ?Sized),
     sink: impl Fn(CoreId) -> S + Sync,
 ) -> Result<(Vec<(CoreId, S)>, Recovered), RecoveryError> {
+    let span = trace::replay();
+    let here = trace::Here::now();
     let mut meter = Meter::new(listener, plan.bytes_to_read());
     let (mut commits, problems) = replay_checkpoint(source, &plan, &mut meter, engine)?;
     let state_keys = meter.entries();
     let cores: Vec<_> = plan.cores.iter().map(|core| core.scan.core).collect();
     let (counted, counts) = mpsc::channel::<(u64, u64)>();
     let results = std::thread::scope(|scope| {
-        let (plan, sink) = (&plan, &sink);
+        let (plan, sink, here) = (&plan, &sink, &here);
         let work = scope.spawn(move || {
             in_parallel(&cores, threads_max, |core| {
+                let span = here.replay_core(core);
                 let mut sink = sink(core);
-                let commits = replay_core(source, plan, core, &mut sink, &counted)?;
+                let commits = replay_core(source, plan, core, &mut sink, &counted, &span)?;
                 Ok((core, sink, commits))
             })
         });
@@ -179,6 +185,7 @@ pub(crate) fn replay_parallel<S: Replay + Send>(
         commits.merge(of_core);
         sinks.push((core, sink));
     }
+    span.done(meter.entries(), meter.bytes());
     Ok((sinks, finish(plan, commits, state_keys, &meter, problems)))
 }
 
@@ -188,12 +195,13 @@ fn replay_core(
     core: CoreId,
     sink: &mut impl Replay,
     counted: &mpsc::Sender<(u64, u64)>,
+    span: &trace::Entered,
 ) -> Result<Commits, RecoveryError> {
     const COUNT_EVERY: u64 = 1 << 16;
     let mut reader = plan.reader(source, core);
     let checkpoint = plan.checkpoint_epoch();
     let mut commits = Commits::default();
-    let (mut entries, mut bytes) = (0, 0);
+    let (mut entries, mut bytes, mut counted_before) = (0, 0, 0);
     while reader.advance()? {
         let entry = reader.entry();
         if checkpoint.is_some_and(|checkpoint| entry.epoch <= checkpoint) {
@@ -205,10 +213,12 @@ fn replay_core(
         if entries == COUNT_EVERY {
             let now = reader.bytes_read();
             let _ = counted.send((entries, now - bytes));
+            counted_before += entries;
             (entries, bytes) = (0, now);
         }
     }
     let _ = counted.send((entries, reader.bytes_read() - bytes));
+    span.done(counted_before + entries, reader.bytes_read());
     Ok(commits)
 }
 

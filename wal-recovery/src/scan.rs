@@ -9,6 +9,7 @@ use wal_reader::{CoreScan, Inventory, LogPosition, Order, ReadError, ScanOptions
 
 use crate::options::Mode;
 use crate::settle::settle;
+use crate::trace;
 
 /// How much a scan reads of what is proven durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,16 @@ pub(crate) fn scan_all(
     cores.extend(manifest.iter().flat_map(|manifest| &manifest.cores).map(|position| position.core));
     cores.sort_unstable();
     cores.dedup();
+    let here = trace::Here::now();
     let scans = in_parallel(&cores, how.threads_max, |core| {
-        scan_core(&**source, log_id, core, inventory.segments_of(core), manifest, how)
+        let span = here.scan(core);
+        let scan = scan_core(&**source, log_id, core, inventory.segments_of(core), manifest, how)?;
+        let segments = || scan.segments.iter();
+        span.done(
+            segments().map(|segment| segment.entries).sum(),
+            segments().map(|segment| segment.bytes_used).sum(),
+        );
+        Ok(scan)
     });
     scans.into_iter().collect()
 }

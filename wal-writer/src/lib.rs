@@ -158,6 +158,7 @@ pub mod storage;
 mod supply;
 mod sync;
 mod tally;
+mod trace;
 mod watch;
 mod writer;
 

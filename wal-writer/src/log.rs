@@ -70,6 +70,7 @@ use crate::storage::uninterrupted;
 use crate::supply::SegmentSupply;
 use crate::sync::{AtomicU64, Mutex};
 use crate::tally::Tallies;
+use crate::trace;
 use crate::watch::Watch;
 
 /// One core's log. Shared, `Sync`.
@@ -351,7 +352,9 @@ impl CoreLog {
             for of in &ticket.files {
                 uninterrupted(|| of.file.sync_data()).map_err(|error| {
                     self.watch.tallies.sync_failures.add(1);
-                    DrainError::InDoubt(WriterError::io("sync", self.supply.storage().path(&of.name), error))
+                    let error = WriterError::io("sync", self.supply.storage().path(&of.name), error);
+                    trace::sync_failed(self.core, &error);
+                    DrainError::InDoubt(error)
                 })?;
             }
             let took_ns = self.watch.since_ns(begun);
@@ -405,6 +408,7 @@ impl CoreLog {
 
     fn poison(&self, cause: WriterError) -> WriterError {
         let since = self.drain.lock().durable_sequence();
+        trace::poisoned(self.core, since, &cause);
         self.fail(WriterError::Poisoned { core: self.core, since, cause: Arc::new(cause) })
     }
 

@@ -55,7 +55,8 @@ pub struct LogStats {
     pub rotations: u64,
     /// Segment files: made, reused, late, refused, released.
     pub segments: SegmentCounts,
-    /// Bytes of segment files in use.
+    /// Bytes of segment files in use. A file that was made for a large batch, and is used again for others, counts as one of
+    /// the usual size.
     pub held_bytes: u64,
     /// Since when nothing becomes durable any more, if the log is poisoned: entries from this number on are lost, unless
     /// they are appended elsewhere. Of a sum, the first core's that is.

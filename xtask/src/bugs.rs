@@ -15,6 +15,7 @@ mod reader;
 mod recovery;
 mod run;
 mod schedules;
+mod watching;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -96,13 +97,14 @@ impl Test {
 
 /// All bugs, by crate.
 pub(crate) fn all() -> Vec<&'static Bug> {
-    let tables: [&[Bug]; 7] = [
+    let tables: [&[Bug]; 8] = [
         format::BUGS,
         reader::BUGS,
         recovery::BUGS,
         writer::BUGS,
         coordinator::BUGS,
         schedules::BUGS,
+        watching::BUGS,
         kills::BUGS,
     ];
     tables.into_iter().flatten().collect()

@@ -17,6 +17,7 @@ use super::CheckpointCut;
 use super::delta::Delta;
 use super::error::StoreError;
 use super::run_writer::RunWriter;
+use crate::trace;
 
 /// What reading one run takes: the reader's buffer, and a little.
 const INPUT_BYTES: usize = 320 * 1024;
@@ -113,6 +114,7 @@ impl<'a> Attempt<'a> {
         newest: Option<&Delta>,
         keep_tombstones: bool,
     ) -> Result<Option<RunMeta>, StoreError> {
+        let span = trace::run();
         let mut older = CheckpointReader::of_runs(self.source, self.log_id, inputs, keep_tombstones)?;
         let mut has_older = older.advance()?;
         let mut newer = newest.into_iter().flat_map(Delta::iter).peekable();
@@ -144,6 +146,9 @@ impl<'a> Attempt<'a> {
             }
         }
         let meta = writer.map(RunWriter::finish).transpose()?;
+        if let Some(meta) = &meta {
+            span.run_done(meta.run, meta.length);
+        }
         stall::at(Place::RunWritten);
         if let (Some(meta), Some(created)) = (meta, self.created.last_mut()) {
             created.bytes = meta.length;

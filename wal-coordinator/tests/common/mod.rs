@@ -221,6 +221,8 @@ pub(crate) struct Call {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) offset: u64,
+    /// Of a write.
+    pub(crate) bytes: u64,
     pub(crate) is_zeros: bool,
     pub(crate) is_ok: bool,
 }
@@ -433,7 +435,7 @@ fn used_bytes(path: &Path, except: &str) -> u64 {
 }
 
 fn call(kind: Kind, name: &str) -> Call {
-    Call { kind, name: name.to_owned(), offset: 0, is_zeros: false, is_ok: false }
+    Call { kind, name: name.to_owned(), offset: 0, bytes: 0, is_zeros: false, is_ok: false }
 }
 
 impl Storage for Watched {
@@ -488,8 +490,8 @@ impl WatchedFile {
 impl StorageFile for WatchedFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let is_zeros = bytes.iter().all(|byte| *byte == 0);
-        let call = Call { offset, is_zeros, ..call(Kind::Write, &self.name()) };
         let to = offset + bytes.len() as u64;
+        let call = Call { offset, bytes: to - offset, is_zeros, ..call(Kind::Write, &self.name()) };
         self.storage.perform(call, Some(to), || self.inner.write_at(bytes, offset))
     }
     fn allocate(&self, length: u64) -> io::Result<()> {

@@ -47,6 +47,7 @@ use crate::storage::StorageFile;
 use crate::supply::SegmentSupply;
 use crate::sync::AtomicU64;
 use crate::tally::Tallies;
+use crate::trace;
 
 /// How far the drain has come, in all the numbers that depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -214,6 +215,7 @@ impl Drain {
         {
             self.doubt = Some(error.clone());
             self.tallies.write_failures.add(1);
+            trace::write_failed(self.core, error);
         }
         result
     }

@@ -7,6 +7,7 @@ use crate::flaw::Flaw;
 use crate::options::Retention;
 use crate::position::{SealedAt, SegmentPosition};
 use crate::storage::StorageFile;
+use crate::trace;
 use wal_format::{Origin, Previous, Sequence};
 
 /// Which files a sync must cover, and what is durable once it has.
@@ -72,6 +73,7 @@ impl Drain {
         self.tallies.sync_entries.record(entries);
         if std::mem::take(&mut self.is_continuing) {
             self.tallies.continuations.add(1);
+            trace::continued(self.core, self.durable.sequence);
         }
         if self.retention == Retention::UntilDurable {
             self.release(self.durable);

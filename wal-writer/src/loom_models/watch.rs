@@ -1,4 +1,4 @@
-//! Looking at a log from outside: the rungs in one snapshot are in their order, and a later one is nowhere lower.
+//! Looking at a log from outside: the rungs in one snapshot are in their order.
 
 use std::sync::Arc;
 
@@ -7,17 +7,14 @@ use loom::thread;
 use super::rig::{check, put, rig};
 use crate::{CoreLog, Retention};
 
-/// Somebody looks twice while the owner appends and another thread syncs.
+/// Somebody looks while the owner appends and another thread syncs.
 pub(super) fn rungs() {
     let mut rig = rig(Retention::UntilDurable);
+    // So that there is something to sync: the drain may then meet the second in the middle of its append.
     put(&mut rig.writer).unwrap();
     let (syncing, watching) = (Arc::clone(&rig.log), Arc::clone(&rig.log));
     let syncing = thread::spawn(move || drop(syncing.sync().unwrap()));
-    let watching = thread::spawn(move || {
-        let before = look(&watching);
-        let after = look(&watching);
-        assert!(before.iter().zip(after).all(|(before, after)| *before <= after), "{before:?}, {after:?}");
-    });
+    let watching = thread::spawn(move || look(&watching));
     put(&mut rig.writer).unwrap();
     syncing.join().unwrap();
     watching.join().unwrap();
@@ -33,6 +30,6 @@ fn look(log: &CoreLog) -> [u64; 3] {
 }
 
 #[test]
-fn loom_rungs_of_a_snapshot_are_in_their_order_and_never_go_back() {
+fn loom_rungs_of_a_snapshot_are_in_their_order() {
     check(rungs);
 }

@@ -73,8 +73,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "failed-core-counted-as-done",
         file: "wal-coordinator/src/shared.rs",
-        old: "Err(error) => self.deferred.lock().push(Deferred { index, end, error: error.clone() }),",
-        new: "Err(_) => self.tracker.core_done(epoch),",
+        old: "                self.deferred.lock().push(Deferred { index, end, error: error.clone() });\n",
+        new: "                self.tracker.core_done(epoch, index, 0);\n",
         test: Test::In(
             "wal-coordinator",
             "threads",

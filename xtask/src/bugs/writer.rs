@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "sync-error-ignored",
         file: "wal-writer/src/log.rs",
-        old: "uninterrupted(|| of.file.sync_data()).map_err(|error| {\n                    self.watch.tallies.sync_failures.add(1);\n                    DrainError::InDoubt(WriterError::io(\"sync\", self.supply.storage().path(&of.name), error))\n                })?;",
+        old: "uninterrupted(|| of.file.sync_data()).map_err(|error| {\n                    self.watch.tallies.sync_failures.add(1);\n                    let error = WriterError::io(\"sync\", self.supply.storage().path(&of.name), error);\n                    trace::sync_failed(self.core, &error);\n                    DrainError::InDoubt(error)\n                })?;",
         new: "let _ = uninterrupted(|| of.file.sync_data());",
         test: Test::In("wal-writer", "failures", "after_a_failed_sync_the_log_goes_on_in_a_fresh_segment"),
         harm: "EIO, and everything is acknowledged all the same",

@@ -30,7 +30,7 @@ pub(super) const LIBRARIES: [CrateRule; 5] = [
         workspace: &["wal-format"],
         registry: &["parking_lot", "quanta", "rustix", "thiserror"],
         under_checker: &["loom", "shuttle"],
-        by_feature: &[],
+        by_feature: &[("tracing", &["tracing"])],
     },
     CrateRule {
         name: "wal-reader",
@@ -45,14 +45,14 @@ pub(super) const LIBRARIES: [CrateRule; 5] = [
         registry: &["thiserror"],
         under_checker: &[],
         // The command `wal`: its arguments, and the reports that it reads back.
-        by_feature: &[("cli", &["clap", "serde_json"])],
+        by_feature: &[("cli", &["clap", "serde_json"]), ("tracing", &["tracing"])],
     },
     CrateRule {
         name: "wal-coordinator",
         workspace: &["wal-format", "wal-writer", "wal-reader", "wal-recovery"],
         registry: &["crossbeam-channel", "parking_lot", "rustix", "thiserror"],
         under_checker: &["loom", "shuttle"],
-        by_feature: &[],
+        by_feature: &[("metrics", &["metrics"]), ("tracing", &["tracing"])],
     },
 ];
 
