@@ -30,5 +30,7 @@ pub mod demo;
 pub mod crash;
 
 pub mod measure;
+
+pub mod compare;
 pub mod report;
 pub mod results;

@@ -105,7 +105,7 @@ const COMMANDS: [Command; 13] = [
     },
     Command {
         name: "bench",
-        summary: "Measure, and print a report in Markdown",
+        summary: "Measure; compare with a revision, or with other logs",
         help: bench::HELP,
         run: bench::run,
     },

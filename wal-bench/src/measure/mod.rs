@@ -8,12 +8,16 @@ mod batch;
 mod checkpoint;
 mod closes;
 mod group;
+mod latency;
 mod memory;
 mod nowhere;
 mod pin;
 mod recovery;
+mod scaling;
+mod sizes;
 mod steady;
 mod syncs;
+mod timeline;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,24 +25,30 @@ use std::process::ExitCode;
 use wal_coordinator::{PerCoreWalConfig, PerCoreWalManager};
 
 use crate::args::{Args, Known, Usage};
+use crate::compare::{self, Comparison};
 use crate::machine::Machine;
-use crate::report::{aims, markdown};
+use crate::report::{aims, html, markdown};
 use crate::results::{Figure, Measured, Results, Row};
 use crate::samples;
 use crate::workload::{KEY_BYTES, VALUE_BYTES, key};
 use crate::yardstick;
 
 const HELP: &str = "\
-Usage: bench [--quick] [--only FIGURES] [--dir DIR]
+Usage: bench [--quick] [--only SCENARIOS] [--dir DIR] [--out DIR]
+       bench --beside PROGRAM --called NAME [--rounds N] [--quick] [--only SCENARIOS] [--dir DIR]
 
 Measures the log beside plain yardsticks and prints a report in Markdown.
 
 Options:
   --quick           fewer and shorter rounds: within a minute, for a first impression only
-  --only SCENARIOS  some of: append, steady, cores, sync, batch, group, epoch, pin, closes, recovery,
-                    checkpoint, memory; with commas between
+  --only SCENARIOS  some of: append, latency, steady, cores, scaling, sync, batch, group, epoch, pin, closes,
+                    recovery, sizes, checkpoint, timeline, memory; with commas between
   --dir DIR         where the measured files go (default: the directory for temporary files)
-  --out DIR         where report.md and results.json go (default: nowhere)
+  --out DIR         where report.md, report.html and results.json go (default: nowhere)
+  --beside PROGRAM  the bench program of another revision: both measure, in alternation, and what both
+                    have is compared
+  --called NAME     what that revision is called
+  --rounds N        how often each of them measures (default 4)
 ";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -52,7 +62,10 @@ struct Plan {
 
 /// Runs the program with the arguments `words`.
 pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
-    let known = Known { flags: &["--quick"], options: &["--only", "--dir", "--out", memory::CHILD] };
+    let known = Known {
+        flags: &["--quick"],
+        options: &["--only", "--dir", "--out", "--beside", "--called", "--rounds", memory::CHILD],
+    };
     let args = match Args::parse(known, words) {
         Ok(args) => args,
         Err(usage) => return usage.report(HELP),
@@ -65,17 +78,45 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
     if let Some(unknown) = wanted.iter().find(|name| SCENARIOS.iter().all(|(known, _)| known != *name)) {
         return Usage::Wrong(format!("there is no scenario {unknown:?}")).report(HELP);
     }
+    if let Some(other) = args.value("--beside") {
+        return match comparison(&args, other) {
+            Ok(comparison) => code(compare::compare(&comparison).map(|text| print!("{text}"))),
+            Err(usage) => usage.report(HELP),
+        };
+    }
     let plan = Plan { quick: args.has("--quick"), directory };
     code(run(&plan, &wanted).and_then(|results| keep(&results, args.value("--out").map(Path::new))))
+}
+
+fn comparison(args: &Args, other: &str) -> Result<Comparison, Usage> {
+    let mut options = Vec::new();
+    if args.has("--quick") {
+        options.push("--quick".to_owned());
+    }
+    for name in ["--only", "--dir"] {
+        if let Some(value) = args.value(name) {
+            options.extend([name.to_owned(), value.to_owned()]);
+        }
+    }
+    Ok(Comparison {
+        old: PathBuf::from(other),
+        new: std::env::current_exe()
+            .map_err(|error| Usage::Wrong(format!("where is this program? {error}")))?,
+        old_name: args.value("--called").unwrap_or(other).to_owned(),
+        rounds: args.number("--rounds", 1..=99)?.unwrap_or(4),
+        options,
+    })
 }
 
 type Measure = fn(&Plan) -> Result<Measured, Failure>;
 
 /// In the order of the report.
-const SCENARIOS: [(&str, Measure); 12] = [
+const SCENARIOS: &[(&str, Measure)] = &[
     ("append", appends::one_core),
+    ("latency", latency::measure),
     ("steady", steady::measure),
     ("cores", appends::two_cores),
+    ("scaling", scaling::measure),
     ("sync", syncs::one_core),
     ("batch", batch::measure),
     ("group", group::measure),
@@ -83,7 +124,9 @@ const SCENARIOS: [(&str, Measure); 12] = [
     ("pin", pin::measure),
     ("closes", closes::measure),
     ("recovery", recovery::measure),
+    ("sizes", sizes::measure),
     ("checkpoint", checkpoint::measure),
+    ("timeline", timeline::measure),
     ("memory", memory::measure),
 ];
 
@@ -112,13 +155,15 @@ fn run(plan: &Plan, wanted: &[&str]) -> Result<Results, Failure> {
         plots: Vec::new(),
     };
     for (scenario, measure) in SCENARIOS {
-        if wanted.is_empty() || wanted.contains(&scenario) {
+        if wanted.is_empty() || wanted.contains(scenario) {
             eprintln!("measuring: {scenario}");
             let Measured { rows, plots } = measure(plan).map_err(|error| format!("{scenario}: {error}"))?;
             if let Some(unknown) = rows.iter().flat_map(|row| &row.aims).find(|name| !aims::exists(name)) {
                 return Err(format!("{scenario}: there is no aim {unknown:?}").into());
             }
-            results.figures.extend(rows.into_iter().map(|row| Figure { scenario: scenario.to_owned(), row }));
+            results
+                .figures
+                .extend(rows.into_iter().map(|row| Figure { scenario: (*scenario).to_owned(), row }));
             results.plots.extend(plots);
         }
     }
@@ -132,6 +177,7 @@ fn keep(results: &Results, directory: Option<&Path>) -> Result<(), Failure> {
     if let Some(directory) = directory {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("report.md"), document)?;
+        std::fs::write(directory.join("report.html"), html::page(results))?;
         std::fs::write(directory.join("results.json"), serde_json::to_string_pretty(results)?)?;
         eprintln!("kept in {}", directory.display());
     }
@@ -153,4 +199,17 @@ impl Plan {
 /// A new log.
 fn open(directory: &Path, cores: usize) -> Result<PerCoreWalManager, Failure> {
     Ok(PerCoreWalManager::new(PerCoreWalConfig::new(directory.join("log"), cores))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_scenario() {
+        let list = HELP.split("some of:").nth(1).and_then(|rest| rest.split(';').next()).expect("a list");
+        let named: Vec<&str> = list.split(',').map(str::trim).collect();
+        let known: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(named, known);
+    }
 }

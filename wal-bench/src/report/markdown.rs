@@ -6,9 +6,9 @@ use super::aims::{Verdict, verdicts};
 use super::{amount, digits};
 use crate::results::{Results, Row};
 
-/// All of it.
+/// The heading, and where the figures are from.
 #[must_use]
-pub fn document(results: &Results) -> String {
+pub fn opening(results: &Results) -> String {
     let mut text = format!("# {}\n\n", results.title);
     for (name, value) in results.machine.properties() {
         let _ = writeln!(text, "- {name}: {}", cell(&value));
@@ -16,6 +16,13 @@ pub fn document(results: &Results) -> String {
     for setting in &results.settings {
         let _ = writeln!(text, "- {}", cell(setting));
     }
+    text
+}
+
+/// All of it.
+#[must_use]
+pub fn document(results: &Results) -> String {
+    let mut text = opening(results);
     text.push_str(&aims(results));
     text.push_str("\n## Figures\n\n| figure | log | yardstick | ratio |\n|---|---:|---:|---:|\n");
     for figure in &results.figures {

@@ -32,6 +32,27 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for name in policy::DEPENDENCY_FREE {
         with_manifest(tree, name, &mut findings, no_dependencies);
     }
+    findings.extend(policy::OWN_WORKSPACES.iter().flat_map(|package| own_workspace(tree, package)));
+    findings
+}
+
+/// A package that the gate does not build: what pins its dependencies is there, and the workspace does not take it in.
+fn own_workspace(tree: &Tree, package: &str) -> Vec<Finding> {
+    let (manifest, lock) = (format!("{package}/Cargo.toml"), format!("{package}/Cargo.lock"));
+    let mut findings = Vec::new();
+    if !tree.exists(&lock) {
+        let todo = format!("run `cargo generate-lockfile` in {package}");
+        findings.push(Finding::fails(&lock, 0, "missing: its dependencies are not pinned", todo));
+    }
+    match tree.files.get(&manifest) {
+        Some(text) if text.lines().any(|line| line.trim() == "[workspace]") => {}
+        Some(_) => {
+            findings.push(Finding::fails(&manifest, 0, "no workspace of its own", "add `[workspace]`"))
+        }
+        None => {
+            findings.push(Finding::fails(&manifest, 0, "missing", "every package of the policy must exist"))
+        }
+    }
     findings
 }
 
@@ -133,6 +154,10 @@ mod tests {
             tree.files.insert(format!("{name}/Cargo.toml"), GOOD.to_owned());
             tree.files.insert(format!("{name}/README.md"), String::new());
         }
+        for name in policy::OWN_WORKSPACES {
+            tree.files.insert(format!("{name}/Cargo.toml"), "[workspace]\n".to_owned());
+            tree.files.insert(format!("{name}/Cargo.lock"), String::new());
+        }
         tree.files.insert(format!("{package}/Cargo.toml"), manifest.to_owned());
         check(&tree).iter().map(ToString::to_string).collect()
     }
@@ -187,6 +212,14 @@ mod tests {
             let found = found("wal-format", &GOOD.replace(line, ""));
             assert!(found.len() == 1 && found[0].contains(what), "{line}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_package_beside_the_workspace_has_its_own_and_its_lock() {
+        let found = found("fuzz", "[package]\n");
+        assert!(found.len() == 1 && found[0].contains("no workspace of its own"), "{found:?}");
+        let found = check(&planted(&[]));
+        assert!(found.iter().any(|finding| finding.path == "wal-bench/peers/Cargo.lock"));
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub(super) const LIBRARIES: [CrateRule; 5] = [
 /// Crates that depend on nothing at all, not even for their tests.
 pub(super) const DEPENDENCY_FREE: [&str; 1] = ["xtask"];
 
+/// Packages beside the workspace, which the gate does not build; each with a workspace and a lock file of its own.
+pub(super) const OWN_WORKSPACES: [&str; 2] = ["fuzz", "wal-bench/peers"];
+
 /// Modules of the standard library that wal-format, which only computes, has no use for.
 pub(super) const FORMAT_FORBIDDEN_MODULES: [&str; 9] =
     ["fs", "io", "net", "thread", "time", "sync", "process", "env", "os"];
