@@ -13,11 +13,12 @@ use crate::process;
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask bench [--quick] [--only SCENARIOS] [--dir DIR] [--out DIR]
        cargo xtask bench --compare REV [--rounds N] [--quick] [--only SCENARIOS]
-       cargo xtask bench --peers [--strace] [--rounds N] [--values N,...] [--only TASKS] [--logs NAMES]
+       cargo xtask bench --peers [--quick] [--rounds N] [--values N,...] [--only TASKS]
+       cargo xtask bench --peers --strace
 
 Measures appends, append with sync, recovery, checkpoints and memory in release mode, each beside a
-plain baseline in the same run. Prints a report in Markdown, and keeps it in target/bench with a page
-of plots (report.html) and the results as data (results.json).
+plain baseline in the same run. Prints a report in Markdown, and keeps it in target/bench with a
+page of plots (report.html) and the results as data (results.json).
 
 Options:
   --quick        fewer and shorter rounds: a minute, for a first impression only
