@@ -56,6 +56,18 @@ pub enum PerCoreWalError {
         /// What the file system said.
         cause: io::Error,
     },
+    /// There is no space for the identity of a new log. Free some and open it again.
+    #[error(
+        "no space for {needed_bytes} bytes of {path}: no log was made; free some space, then open it again"
+    )]
+    NoSpace {
+        /// The file that would have been made.
+        path: PathBuf,
+        /// Bytes that it needs.
+        needed_bytes: u64,
+        /// What the file system said.
+        source: io::Error,
+    },
     /// The append side failed.
     #[error(transparent)]
     Writer(#[from] WriterError),

@@ -31,7 +31,7 @@ impl PerCoreWalManager {
     /// decided (`FORMAT.md#verdicts`), but not replayed: use [`PerCoreWalManager::recover`] for that.
     ///
     /// # Errors
-    /// [`PerCoreWalError::Config`], [`PerCoreWalError::InUse`], [`PerCoreWalError::Io`];
+    /// [`PerCoreWalError::Config`], [`PerCoreWalError::InUse`], [`PerCoreWalError::Io`], [`PerCoreWalError::NoSpace`];
     /// [`PerCoreWalError::Recovery`] if what is on disk is damaged, foreign, or of another format.
     pub fn new(config: PerCoreWalConfig) -> Result<Self, PerCoreWalError> {
         let (opened, _) =

@@ -220,7 +220,12 @@ fn create_meta(storage: &dyn Storage) -> Result<(), PerCoreWalError> {
     let meta = Meta { log_id: random_log_id() }.encode();
     assert_eq!(meta.len(), META_BYTES);
     replace(storage, names::META, &meta).map_err(|ReplaceError { operation, path, source }| {
-        PerCoreWalError::Io { operation, path, cause: source }
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                PerCoreWalError::NoSpace { path, needed_bytes: META_BYTES as u64, source }
+            }
+            _ => PerCoreWalError::Io { operation, path, cause: source },
+        }
     })
 }
 

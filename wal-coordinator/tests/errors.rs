@@ -60,6 +60,15 @@ fn full_for_an_append(path: &Path) -> Box<dyn Error> {
     append_until_refused(&mut manager).into()
 }
 
+fn full_for_a_new_log(path: &Path) -> Box<dyn Error> {
+    let watched = Watched::new(path);
+    watched.set_quota(Some(0));
+    let refused = PerCoreWalManager::new(watched.under(config(path, 1))).err().unwrap();
+    watched.heal();
+    PerCoreWalManager::new(watched.under(config(path, 1))).unwrap();
+    refused.into()
+}
+
 fn full_for_a_core_of_a_checkpoint(path: &Path) -> Box<dyn Error> {
     let (watched, mut manager) = unsynced(path);
     let writer = Mutex::new((manager.take_writer(0).unwrap(), false));
@@ -177,6 +186,7 @@ fn without_checksums(message: &str) -> String {
 fn collect() -> Collected {
     let causes: Vec<Cause> = vec![
         Box::new(full_for_an_append),
+        Box::new(full_for_a_new_log),
         Box::new(refused_append(Kind::Create, EMFILE)),
         Box::new(refused_append(Kind::Allocate, EFBIG)),
         Box::new(failed_syncs),

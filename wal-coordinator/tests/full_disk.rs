@@ -75,7 +75,7 @@ fn system_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a std::io::Err
         return of_writer(error);
     }
     match error.downcast_ref::<PerCoreWalError>()? {
-        PerCoreWalError::Io { cause, .. } => Some(cause),
+        PerCoreWalError::Io { cause, .. } | PerCoreWalError::NoSpace { source: cause, .. } => Some(cause),
         PerCoreWalError::Writer(error) => of_writer(error),
         PerCoreWalError::Read(error) | PerCoreWalError::Recovery(RecoveryError::Read(error)) => {
             of_read(error)

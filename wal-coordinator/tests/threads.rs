@@ -63,14 +63,6 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Does `work` on a thread of its own. A hang becomes a failure.
-#[track_caller]
-fn within_a_minute<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    std::thread::spawn(move || done.send(work()));
-    result.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|error| panic!("{what}: {error}"))
-}
-
 /// One core's work: its own keys, keys that all cores share, commits; receipts of every kind. Returns its entries.
 fn work(mut writer: CoreWalWriter, appends: u32, is_over: &AtomicBool) -> Vec<PerCoreWalEntry> {
     let core_id = writer.core_id();

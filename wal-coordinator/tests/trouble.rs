@@ -607,10 +607,12 @@ fn a_disk_that_makes_no_more_files_fails_whoever_waits_instead_of_letting_him_wa
     watched.fail(Kind::Sync, "wal-00000", 0, usize::MAX, ErrorKind::Other);
     writer.append_put(b"third", b"value").unwrap();
     let epoch = manager.advance_epoch();
-    let error = writer.durable().wait().unwrap_err();
+    let receipts = [writer.durable(), manager.handle().epoch_durable(epoch)];
+    let [error, of_epoch] =
+        within_a_minute("whoever waits is told", || receipts.map(|receipt| receipt.wait().unwrap_err()));
     assert!(matches!(error, WriterError::Poisoned { since: Sequence(2), .. }), "{error}");
     says(&error, &["cannot create", path.to_str().unwrap()]);
-    manager.handle().epoch_durable(epoch).wait().unwrap_err();
+    assert!(matches!(of_epoch, WriterError::Poisoned { .. }), "{of_epoch}");
     writer.append_put(b"fourth", b"value").unwrap_err();
     drop((manager, writer));
     watched.heal();

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 use wal_format::{CoreId, FormatError, LogId, SegmentNumber, Sequence};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Reach};
 
 /// Reading a log failed. How a log *ends* is never one of these: that is an [`Ending`](crate::Ending).
 #[derive(Error)]
@@ -162,7 +162,14 @@ impl fmt::Display for Defect {
         if let Some(evidence) = &self.evidence {
             write!(f, "; {evidence}")?;
         }
-        f.write_str("; restore this file from a copy, or recover in salvage mode to take what is intact")
+        match self.evidence.map(|evidence| evidence.reach) {
+            // This one may be whole, and the next one gone.
+            Some(Reach::Place(last, _)) if last > self.segment => {
+                write!(f, "; restore this file and those up to segment {last} from a copy")?;
+            }
+            _ => f.write_str("; restore this file from a copy")?,
+        }
+        f.write_str(", or recover in salvage mode to take what is intact")
     }
 }
 

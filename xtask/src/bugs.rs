@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_how_many_bugs_there_are() {
+        let count = format!("| {} seeded bugs,", all().len());
+        assert!(
+            include_str!("../../docs/testing.md").contains(&count),
+            "docs/testing.md does not say {count}"
+        );
+    }
+
+    #[test]
     fn shards_share_the_bugs_and_names_select_them() {
         let count =
             |args: &[&str]| parse(&words(args)).and_then(|options| select(&options)).map(|bugs| bugs.len());

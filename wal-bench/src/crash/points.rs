@@ -196,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_how_many_points_there_are() {
+        let document = include_str!("../../../docs/testing.md");
+        let count = format!("at each of {} named points", Point::all().count());
+        assert!(document.contains(&count), "docs/testing.md does not say \"{count}\"");
+    }
+
+    #[test]
     fn a_point_and_a_visit_are_read_and_nonsense_is_not() {
         let kill_at = KillAt { point: Point::Reading(Step::FileSynced), visit: 7 };
         assert_eq!(KillAt::parse(&kill_at.to_string()), Some(kill_at));

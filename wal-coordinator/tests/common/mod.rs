@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod within;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,8 @@ use wal_coordinator::{
 use wal_format::{FileName, Found, FrameHeader, LogId, Meta, SegmentNumber, SegmentSeed};
 use wal_reader::{Directory, Inventory, Source, SourceFile};
 use wal_recovery::{BoxError, PerCoreRecoveryManager, Recovered, RecoveryError};
+#[allow(unused_imports, reason = "every test binary uses its own part")]
+pub(crate) use within::within_a_minute;
 
 /// Small segments and rings, so that everything happens often; no threads.
 pub(crate) fn config(path: &Path, cores: usize) -> PerCoreWalConfig {
