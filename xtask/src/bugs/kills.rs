@@ -12,14 +12,6 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "a process that is killed in a checkpoint leaves neither the log nor the checkpoint",
     },
     Bug {
-        name: "kill-leaves-a-run-in-the-way",
-        file: "wal-coordinator/src/store/attempt.rs",
-        old: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}",
-        new: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.next_run == 0 => {}",
-        test: Test::Kills("run-written"),
-        harm: "after a process was killed in a checkpoint, no other checkpoint succeeds",
-    },
-    Bug {
         name: "kill-leaves-a-segment-that-is-refused",
         file: "wal-reader/src/segment.rs",
         old: "        Ok(HeaderBlock::Zero) => Ok(Some(SegmentState::Prepared(None))),\n",
