@@ -113,7 +113,10 @@
 //!
 //! # Features
 //!
-//! None.
+//! | feature | brings |
+//! |---|---|
+//! | `metrics` | the snapshot of a log through the `metrics` facade: `docs/metrics.md` |
+//! | `tracing` | spans and events of what is rare: opening, recovery, checkpoints, failures |
 //!
 //! # Reading order
 //!

@@ -105,6 +105,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `cli` | the command `wal`: `cargo install --path wal-recovery --features cli`; the manual is `docs/wal.md` |
+//! | `tracing` | spans of scan, plan and replay |
 //!
 //! # Reading order
 //!

@@ -115,6 +115,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `testing` | [`storage`]`::recording`, which records every operation, fails on demand and rebuilds what a power loss could leave; clocks that jump; places to hold a thread up |
+//! | `tracing` | events of failed syncs and writes, and of what became of them |
 //!
 //! # Reading order
 //!
