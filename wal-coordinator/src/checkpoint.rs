@@ -279,6 +279,8 @@ fn release(shared: &Shared) -> (usize, Option<String>) {
         Ok(inventory) => inventory,
         Err(error) => return (0, Some(error.to_string())),
     };
+    let holdings = shared.supply.holdings();
+    shared.retention.enforce(|core, from, to| holdings.bytes(core, from..to.max(from)));
     let mut released = 0;
     let mut failure = None;
     for (log, opened_at) in shared.logs.iter().zip(&shared.opened_at) {

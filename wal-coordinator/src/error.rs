@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use wal_format::{CoreId, Epoch};
-use wal_reader::ReadError;
+use wal_reader::{FollowError, ReadError};
 use wal_recovery::RecoveryError;
 use wal_writer::WriterError;
 use wal_writer::storage::remedy;
@@ -74,6 +74,9 @@ pub enum PerCoreWalError {
     /// Reading the log failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Following the log failed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// What is on disk cannot be opened as it is.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),

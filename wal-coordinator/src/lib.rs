@@ -135,6 +135,7 @@ mod epochs;
 mod error;
 mod flaw;
 mod flusher;
+mod follower;
 mod handle;
 mod locked;
 #[cfg(all(test, loom))]
@@ -155,6 +156,7 @@ mod woken;
 pub use checkpoint::{CheckpointCoordinator, CheckpointReport};
 pub use config::{FlushMode, PerCoreWalConfig};
 pub use error::{CheckpointFailure, PerCoreWalError};
+pub use follower::{FollowOptions, LogFollower};
 pub use handle::{CoreSequence, LogHandle, MergedEntries};
 pub use manager::PerCoreWalManager;
 #[cfg(feature = "metrics")]
@@ -167,7 +169,7 @@ pub use wal_format::{
     CoreId, EntryRef, Epoch, LogId, Manifest, Offsets, OperationRef, OrderKey, PerCoreWalEntry, Sequence,
     WalOperation,
 };
-pub use wal_reader::ReadError;
+pub use wal_reader::{FollowError, Position, ReadError, Start};
 pub use wal_recovery::{
     BoxError, Mode, PerCoreRecoveredState, PerCoreRecoveryManager, Progress, Recovered, RecoveryError,
     RecoveryReport, Replay, Scope, recover_per_core,

@@ -53,6 +53,14 @@ pub enum PinnedBy {
         /// What the reader said it is.
         label: String,
     },
+    /// A follower has not read it yet. Let it catch up, or drop it; beyond its limit it loses its hold by itself
+    /// ([`FollowOptions::pin_bytes_max`](crate::FollowOptions)).
+    Follower {
+        /// Its name.
+        name: String,
+        /// It has read everything up to the end of this epoch.
+        since: Epoch,
+    },
 }
 
 /// What the last checkpoint made superfluous, and what readers still hold. Shared, `Sync`.
@@ -62,8 +70,26 @@ pub(crate) struct Retention {
 
 struct State {
     manifest: Option<Arc<Manifest>>,
-    pins: BTreeMap<u64, (String, BTreeMap<CoreId, SegmentNumber>)>,
+    pins: BTreeMap<u64, Held>,
     next_pin: u64,
+}
+
+/// What one reader holds.
+struct Held {
+    label: String,
+    /// First segment per core.
+    from: BTreeMap<CoreId, SegmentNumber>,
+    /// It is a follower.
+    follower: Option<Limit>,
+}
+
+/// How much a follower may hold, and how far it has come.
+#[derive(Clone, Copy)]
+struct Limit {
+    bytes_max: Option<u64>,
+    since: Epoch,
+    /// It held too much: now it holds nothing.
+    is_lost: bool,
 }
 
 /// Keeps segments from being released while it lives.
@@ -97,11 +123,51 @@ impl Retention {
     pub(crate) fn pin(self: &Arc<Self>, label: &str, cores: &[CoreId]) -> (Vec<LogPosition>, Pin) {
         let mut state = self.state.lock();
         let from: Vec<_> = cores.iter().map(|core| needed_from(state.manifest.as_deref(), *core)).collect();
-        let key = state.next_pin;
-        state.next_pin += 1;
         let held = cores.iter().copied().zip(from.iter().map(|position| position.segment)).collect();
-        state.pins.insert(key, (label.to_owned(), held));
+        let key = state.insert(Held { label: label.to_owned(), from: held, follower: None });
+        drop(state);
         (from, Pin { retention: Arc::clone(self), key })
+    }
+
+    /// A pin that holds whatever is there of the logs of `cores`, until it is told how much of that is needed.
+    pub(crate) fn pin_follower(
+        self: &Arc<Self>,
+        name: &str,
+        cores: &[CoreId],
+        bytes_max: Option<u64>,
+    ) -> Pin {
+        let from = cores.iter().map(|core| (*core, SegmentNumber(0))).collect();
+        let follower = Some(Limit { bytes_max, since: Epoch(0), is_lost: false });
+        let key = self.state.lock().insert(Held { label: name.to_owned(), from, follower });
+        Pin { retention: Arc::clone(self), key }
+    }
+
+    /// Takes from every follower that holds more than it may what it holds. `bytes_of`: what the segments of a core take from
+    /// the first number to below the second. Asked without the lock: a follower that goes on meanwhile is judged by what it
+    /// held before.
+    pub(crate) fn enforce(&self, bytes_of: impl Fn(CoreId, SegmentNumber, SegmentNumber) -> u64) {
+        let limited: Vec<_> = {
+            let state = self.state.lock();
+            let needed = |core: CoreId| needed_from(state.manifest.as_deref(), core).segment;
+            let spans = |held: &Held| {
+                held.from.iter().map(|(core, from)| (*core, *from, needed(*core))).collect::<Vec<_>>()
+            };
+            let limits = state.pins.iter().filter_map(|(key, held)| {
+                held.follower
+                    .and_then(|limit| limit.bytes_max)
+                    .map(|bytes_max| (*key, bytes_max, spans(held)))
+            });
+            limits.collect()
+        };
+        for (key, bytes_max, spans) in limited {
+            let bytes: u64 = spans.into_iter().map(|(core, from, to)| bytes_of(core, from, to)).sum();
+            if bytes > bytes_max
+                && let Some(held) = self.state.lock().pins.get_mut(&key)
+            {
+                held.from.clear();
+                held.follower = held.follower.map(|limit| Limit { is_lost: true, ..limit });
+            }
+        }
     }
 
     /// First segment of `core` that must stay: for recovery, or for a reader.
@@ -109,7 +175,7 @@ impl Retention {
         let state = self.state.lock();
         let needed = needed_from(state.manifest.as_deref(), core).segment;
         let pins = state.pins.values().filter(|_| !Flaw::ForgetsReaders.is_planted());
-        let held = pins.filter_map(|(_, held)| held.get(&core)).min();
+        let held = pins.filter_map(|held| held.from.get(&core)).min();
         held.map_or(needed, |held| needed.min(*held))
     }
 
@@ -128,8 +194,42 @@ impl Retention {
             return (entries > 0).then_some(PinnedBy::NoCheckpoint { last, entries });
         }
         let mut pins = state.pins.values();
-        let reader = pins.find(|(_, held)| held.get(&core).is_some_and(|held| *held <= segment));
-        reader.map(|(label, _)| PinnedBy::Reader { label: label.clone() })
+        let held = pins.find(|held| held.from.get(&core).is_some_and(|from| *from <= segment))?;
+        Some(match held.follower {
+            None => PinnedBy::Reader { label: held.label.clone() },
+            Some(Limit { since, .. }) => PinnedBy::Follower { name: held.label.clone(), since },
+        })
+    }
+}
+
+impl State {
+    fn insert(&mut self, held: Held) -> u64 {
+        let key = self.next_pin;
+        self.next_pin += 1;
+        self.pins.insert(key, held);
+        key
+    }
+}
+
+impl Pin {
+    /// Of each core, only this segment and later ones are needed any more; everything up to the end of `since` was read.
+    pub(crate) fn raise(&self, since: Epoch, from: impl IntoIterator<Item = (CoreId, SegmentNumber)>) {
+        let mut state = self.retention.state.lock();
+        let Some(held) = state.pins.get_mut(&self.key) else { return };
+        for (core, segment) in from {
+            // A core that is not held any more stays so: its segments may be gone.
+            if let Some(held) = held.from.get_mut(&core) {
+                *held = segment.max(*held);
+            }
+        }
+        held.follower = held.follower.map(|limit| Limit { since, ..limit });
+    }
+
+    /// Whether it still holds anything: a follower's that held too much does not.
+    pub(crate) fn holds(&self) -> bool {
+        let state = self.retention.state.lock();
+        let held = state.pins.get(&self.key);
+        held.is_some_and(|held| held.follower.is_none_or(|limit| !limit.is_lost))
     }
 }
 

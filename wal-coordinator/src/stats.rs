@@ -293,6 +293,9 @@ impl fmt::Display for Pinned {
         match &self.by {
             PinnedBy::NoCheckpoint { entries, .. } => write!(f, "by {entries} entries in no checkpoint"),
             PinnedBy::Reader { label } => write!(f, "by the reader {label:?}"),
+            PinnedBy::Follower { name, since } => {
+                write!(f, "by the follower {name:?}, which has read up to epoch {since}")
+            }
         }
     }
 }

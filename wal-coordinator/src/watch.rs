@@ -150,7 +150,7 @@ impl Shared {
             let bytes = match by {
                 PinnedBy::NoCheckpoint { .. } => holdings.bytes(core, segment..),
                 // Without readers, it would be needed from the last checkpoint on.
-                PinnedBy::Reader { .. } => {
+                PinnedBy::Reader { .. } | PinnedBy::Follower { .. } => {
                     holdings.bytes(core, segment..self.retention.needed_from(core).segment.max(segment))
                 }
             };

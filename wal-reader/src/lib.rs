@@ -99,7 +99,8 @@
 //!
 //! [`Source`] is the seam to the file system, [`Inventory`] what is there; [`Chain`] says which segments make up a core's
 //! log, [`FrameReader`] reads one of them, [`CoreScan`] all of them with every proof; then [`PerCoreWalReader`],
-//! [`MergedReader`], and for checkpoints [`RunReader`] and [`CheckpointReader`]. Before:
+//! [`MergedReader`], and for checkpoints [`RunReader`] and [`CheckpointReader`]; [`CoreFollower`] and [`MergedFollower`] read
+//! a log while it is being written. Before:
 //! [wal-writer](../wal_writer/index.html). Next crate: [wal-recovery](../wal_recovery/index.html).
 #![forbid(unsafe_code)]
 
@@ -127,6 +128,8 @@ mod merge;
 mod reader;
 mod spans;
 
+mod follow;
+
 mod checkpoint;
 mod run;
 
@@ -137,6 +140,9 @@ pub use chain::{Above, Chain, Link};
 pub use checkpoint::CheckpointReader;
 pub use error::{Defect, ReadError};
 pub use evidence::{Evidence, Reach, Witness};
+pub use follow::{
+    CoreFollower, CorePoint, FollowError, Level, MergedFollower, Pace, Position, PositionError, Start,
+};
 pub use frames::{Depth, FrameReader, Order};
 pub use inventory::{Inventory, read_manifest, read_meta};
 pub use merge::MergedReader;

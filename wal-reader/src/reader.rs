@@ -14,15 +14,19 @@ use wal_format::{
 
 use crate::current::Current;
 use crate::error::{Defect, ReadError};
+use crate::follow::{CoreFollower, FollowError, Level, Start};
 use crate::frames::{Depth, FrameReader, Order};
 use crate::inventory::Inventory;
 use crate::position::LogPosition;
 use crate::scan::{CoreScan, Ending, ScanOptions};
 use crate::segment::{open_segment, segment_name};
-use crate::source::Source;
+use crate::source::{SharedFile, Source, SourceFile};
 use crate::spans::{Span, link_range};
 use crate::stop::{Step, Stop, StopReason};
 use crate::witness::Witnesses;
+
+/// Files that a follower keeps open until it has read them.
+const HELD_MAX: usize = 8;
 
 /// Reads the entries of one core, in order. One buffer, whatever the length of the log.
 ///
@@ -45,6 +49,8 @@ pub struct PerCoreWalReader {
     log_id: LogId,
     core: CoreId,
     spans: VecDeque<Span>,
+    /// Files of the first of them, kept open: a follower's, which may be released before they were read.
+    held: VecDeque<(SegmentNumber, Arc<dyn SourceFile>)>,
     frames: Option<FrameReader>,
     /// End of the span that `frames` reads.
     span_to: u64,
@@ -114,6 +120,34 @@ impl PerCoreWalReader {
         Ok(reader)
     }
 
+    /// Follows the log of `core` while an engine writes it: the entries from `start` on, as they reach `level`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use wal_format::{CoreId, LogId};
+    /// # use wal_reader::{Level, PerCoreWalReader, Start, testing::LogBuilder};
+    /// # let mut log = LogBuilder::new(LogId([7; 16]));
+    /// # log.put(CoreId(0), b"key", b"value");
+    /// # let (source, log_id) = (Arc::new(log.source()), log.log_id());
+    /// let mut follower = PerCoreWalReader::follow(source, log_id, CoreId(0), Level::Written, Start::Checkpoint)?;
+    /// while follower.advance()? {
+    ///     assert_eq!(follower.entry().sequence.0, 0);
+    /// }
+    /// # Ok::<(), wal_reader::FollowError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FollowError::OtherLog`] for a position of another log; [`FollowError::Read`] if the manifest cannot be read.
+    pub fn follow(
+        source: Arc<dyn Source>,
+        log_id: LogId,
+        core: CoreId,
+        level: Level,
+        start: Start,
+    ) -> Result<CoreFollower, FollowError> {
+        CoreFollower::new(source, log_id, core, level, start)
+    }
+
     /// Reads given stretches, each of which must be intact from end to end; passes over entries below `skip_below`.
     #[must_use]
     pub fn spans(
@@ -130,6 +164,7 @@ impl PerCoreWalReader {
             core,
             segment: spans.front().map_or(SegmentNumber(0), |span| span.segment),
             spans,
+            held: VecDeque::new(),
             frames: None,
             span_to: 0,
             reached: None,
@@ -149,6 +184,30 @@ impl PerCoreWalReader {
             entries: 0,
             bytes_read: 0,
             ending: None,
+        }
+    }
+
+    /// Adds a stretch that goes on where the last one ends, also after [`Self::advance`] has returned false. `file`: to be
+    /// read if it has no name any more by then.
+    pub(crate) fn extend(&mut self, span: Span, file: Option<Arc<dyn SourceFile>>) {
+        let is_held = self.held.iter().any(|(segment, _)| *segment == span.segment);
+        if let Some(file) = file.filter(|_| !is_held && self.held.len() < HELD_MAX) {
+            self.held.push_back((span.segment, file));
+        }
+        if let Some(last) = self.spans.back_mut()
+            && (last.segment, last.to) == (span.segment, span.from)
+        {
+            last.to = span.to;
+            return;
+        }
+        self.spans.push_back(span);
+    }
+
+    /// The segment that is read, or that comes next.
+    pub(crate) fn next_segment(&self) -> SegmentNumber {
+        match (&self.frames, self.spans.front()) {
+            (None, Some(span)) => span.segment,
+            _ => self.segment,
         }
     }
 
@@ -353,7 +412,11 @@ impl PerCoreWalReader {
         self.segment = span.segment;
         self.span_to = span.to;
         let path = self.source.path(&segment_name(self.core, span.segment));
-        let Some(file) = open_segment(&*self.source, self.core, span.segment)? else {
+        while self.held.pop_front_if(|(segment, _)| *segment < span.segment).is_some() {}
+        let named = open_segment(&*self.source, self.core, span.segment)?;
+        let held = || self.held.front().filter(|(segment, _)| *segment == span.segment);
+        let file = named.or_else(|| held().map(|(_, file)| Box::new(SharedFile(Arc::clone(file))) as Box<_>));
+        let Some(file) = file else {
             return Err(self.missing(span.segment, span.order.sequence));
         };
         let seed = SegmentSeed::new(self.log_id, self.core, span.segment);

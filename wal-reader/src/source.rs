@@ -81,6 +81,27 @@ pub fn read_full(file: &dyn SourceFile, buf: &mut [u8], offset: u64) -> io::Resu
     Ok(filled)
 }
 
+/// A file that several read.
+pub(crate) struct SharedFile(pub(crate) Arc<dyn SourceFile>);
+
+impl SourceFile for SharedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn drop_cache(&self, from: u64) -> io::Result<()> {
+        self.0.drop_cache(from)
+    }
+}
+
 /// A directory of the file system.
 #[derive(Clone, Debug)]
 pub struct Directory(PathBuf);

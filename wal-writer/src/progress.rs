@@ -31,11 +31,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::error::WriterError;
 use crate::flaw::Flaw;
 use crate::stall::{self, Place};
-use crate::sync::{AtomicU64, Edge, Mutex, park, thread_waker};
+use crate::sync::{AtomicU64, Edge, Mutex, park, park_for, thread_waker};
 
 /// A number that only grows, with waiters. Shared, `Sync`.
 #[derive(Debug)]
@@ -207,6 +208,26 @@ impl Receipt {
                 return result;
             }
             park();
+        }
+    }
+
+    /// Blocks this thread until the rung is reached, or for `timeout`, while others do the work: drives nothing. Returns
+    /// what is left of the time, `None` if it is over.
+    ///
+    /// # Errors
+    /// [`WriterError::Poisoned`] or [`WriterError::Closed`]: the rung will not be reached.
+    pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<Duration>, WriterError> {
+        let waker = thread_waker();
+        let mut left = timeout;
+        loop {
+            // Ends: as above, and the time does, too.
+            if let Poll::Ready(result) = self.progress.poll(self.target, &mut self.key, &waker) {
+                return result.map(|()| Some(left));
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+            left = left.saturating_sub(park_for(left));
         }
     }
 }

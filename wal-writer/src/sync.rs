@@ -31,6 +31,13 @@ mod imp {
         std::thread::park();
     }
 
+    /// As `park`, for no longer than `limit`; how long that was.
+    pub(crate) fn park_for(limit: std::time::Duration) -> std::time::Duration {
+        let begun = std::time::Instant::now();
+        std::thread::park_timeout(limit);
+        begun.elapsed()
+    }
+
     /// Wakes the thread that called this.
     pub(crate) fn thread_waker() -> std::task::Waker {
         struct Unpark(std::thread::Thread);
@@ -82,6 +89,12 @@ mod imp {
 
     pub(crate) fn park() {
         checker::thread::park();
+    }
+
+    /// No time passes here: others run, and the limit is over.
+    pub(crate) fn park_for(limit: std::time::Duration) -> std::time::Duration {
+        checker::thread::yield_now();
+        limit
     }
 
     pub(crate) fn thread_waker() -> std::task::Waker {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{diff, dump, html, inspect, salvage, stats, verify, why};
+use super::{diff, dump, html, inspect, salvage, stats, tail, verify, why};
 
 /// Printed below every help.
 const EXIT_CODES: &str = "\
@@ -42,6 +42,7 @@ pub(super) enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
     Dump(dump::Args),
+    Tail(tail::Args),
     Salvage(salvage::Args),
     Why(why::Args),
     Stats(stats::Args),
@@ -64,6 +65,7 @@ impl Command {
             Self::Inspect(args) => &args.directory.path,
             Self::Verify(args) => &args.directory.path,
             Self::Dump(args) => &args.directory.path,
+            Self::Tail(args) => &args.directory.path,
             Self::Salvage(args) => &args.directory.path,
             Self::Why(args) => &args.directory.path,
             Self::Stats(args) => &args.directory.path,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wal_reader::ReadError;
+use wal_reader::{FollowError, ReadError};
 
 use crate::error::RecoveryError;
 
@@ -26,6 +26,8 @@ pub(super) enum Failure {
     File { operation: &'static str, path: PathBuf, source: io::Error },
     /// An engine released what was being read: nothing is known of it.
     Moving(String),
+    /// The log is not any more what was followed.
+    Follow(FollowError),
     /// A copy does not read back as it was written.
     Copy(String),
     /// Writing to standard output failed.
@@ -51,6 +53,7 @@ impl Failure {
         match self {
             Self::Usage(_) => USAGE,
             Self::Log(error) => code_of(error),
+            Self::Follow(_) => DAMAGED,
             Self::File { .. } | Self::Moving(_) | Self::Copy(_) | Self::Output(_) => IO,
         }
     }
@@ -94,6 +97,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(message) | Self::Copy(message) => f.write_str(message),
             Self::Log(error) => error.fmt(f),
+            Self::Follow(error) => error.fmt(f),
             Self::Moving(what) => write!(
                 f,
                 "{what} was checkpointed and released by the running engine while it was read: try again"

@@ -23,6 +23,7 @@ mod html;
 mod inspect;
 mod salvage;
 mod stats;
+mod tail;
 mod verify;
 mod why;
 
@@ -91,5 +92,6 @@ fn dispatch(command: &Command, console: &mut Console) -> Result<Outcome, Failure
         Command::Stats(args) => stats::run(args, console),
         Command::Diff(args) => diff::run(args, console),
         Command::Html(args) => html::run(args, console),
+        Command::Tail(args) => tail::run(args, console),
     }
 }

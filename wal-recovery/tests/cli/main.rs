@@ -14,4 +14,5 @@ mod golden;
 mod html;
 mod live;
 mod outputs;
+mod tail;
 mod trouble;

@@ -1,4 +1,4 @@
-//! Which entries `wal dump` prints. Pure.
+//! Which entries `wal dump` and `wal tail` print. Pure.
 
 use std::str::FromStr;
 
@@ -7,13 +7,13 @@ use wal_format::{EntryRef, Epoch, OperationRef};
 
 /// First and last epoch, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epochs {
+pub(in crate::cli) struct Epochs {
     first: u64,
     last: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Operation {
+pub(in crate::cli) enum Operation {
     Put,
     Delete,
     Checkpoint,
@@ -23,10 +23,10 @@ pub(super) enum Operation {
 
 /// What is asked for; nothing means everything.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
-    pub(super) epochs: Option<Epochs>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) operations: Vec<Operation>,
+pub(in crate::cli) struct Filter {
+    pub(in crate::cli) epochs: Option<Epochs>,
+    pub(in crate::cli) key: Option<Vec<u8>>,
+    pub(in crate::cli) operations: Vec<Operation>,
 }
 
 impl Epochs {
@@ -36,7 +36,7 @@ impl Epochs {
 }
 
 impl Filter {
-    pub(super) fn takes(&self, entry: &EntryRef<'_>) -> bool {
+    pub(in crate::cli) fn takes(&self, entry: &EntryRef<'_>) -> bool {
         self.epochs.is_none_or(|epochs| epochs.contains(entry.epoch))
             && (self.operations.is_empty() || self.operations.contains(&kind(&entry.operation)))
             && self

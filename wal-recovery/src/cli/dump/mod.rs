@@ -1,6 +1,6 @@
 //! `wal dump DIR`: the entries of the logs, one a line; or their frames.
 
-mod filter;
+pub(super) mod filter;
 pub(super) mod frames;
 
 use wal_format::CoreId;

@@ -1,0 +1,202 @@
+//! Up to which epoch the entries of all cores may be handed out, by what barriers and the checkpoint say. Pure.
+//!
+//! # What a reader without the engine's memory can claim
+//!
+//! Everything that it reads, it may read from the page cache, before it is durable, and a power loss may take it back: entries,
+//! and whatever attests them. So *durable* must not rest on the attesting bytes being durable. It rests on what they
+//! say, which is about the past: a barrier carries the last epoch of which every core *was durable up to its cut when the
+//! barrier was built* (`FORMAT.md#barrier`), `synced_through` what *was known to be durable when the frame was built*, and a
+//! manifest is published after everything that it replaces was synced. Whoever built them had seen those syncs return; the
+//! checksums, seeded with log, core, segment and offset, say that it was this log's engine, about this place. What was
+//! durable stays so. So the claim holds whether or not the bytes that carry it ever reach the medium, and what was
+//! handed out is there after a power loss, however much of the evidence is not.
+//!
+//! That the order is final needs one thing more: no entry of a durable epoch may appear later, or be dropped. Entries of
+//! a closed epoch are below its cuts, and there are no others: the close waited for all cores. Recovery cannot drop them
+//! either: at least one core's barrier of the epoch is durable with it, and it ends no log below a cut of a durable epoch.
+//!
+//! One barrier is different: the one that an opening writes names all epochs before its own durable at once, with the
+//! points from which it goes on as cuts (`Witnesses` in witness.rs), and that decision is durable only a moment later. What it
+//! speaks of is durable: recovery has synced and re-read it. If the power fails in between, the next opening reads the same
+//! bytes and decides the same, unless it is told to take less ([`FollowError::TakenBack`] is for that).
+//!
+//! # Why cuts of that very epoch
+//!
+//! Cuts of an earlier epoch may be of a life that an opening has ended; a later one may not be durable. So an epoch counts only
+//! if a barrier of that epoch, or the manifest, gave its cuts, and only what is below them. Every epoch that an engine calls
+//! durable has such a barrier in some core's log, written before it was called so.
+//!
+//! [`FollowError::TakenBack`]: super::FollowError::TakenBack
+
+use std::collections::BTreeMap;
+
+use wal_format::{Barrier, CoreId, Epoch, Manifest, Sequence};
+
+use super::Level;
+
+/// Cuts that are kept of epochs that are not durable yet, over all of them: a mebibyte. What does not fit delays, since a
+/// later epoch will do as well.
+const CUTS_MAX: usize = 1 << 16;
+
+/// Up to where entries may be handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// No entry of a later epoch.
+    pub(super) epoch: Epoch,
+    /// Per core, ascending, the first sequence number that is beyond; of other cores nothing is known.
+    pub(super) cuts: Cuts,
+}
+
+type Cuts = Vec<(CoreId, Sequence)>;
+
+impl Target {
+    /// The first sequence number of `core` that is beyond; 0 if nothing is known of it.
+    pub(super) fn cut(&self, core: CoreId) -> Sequence {
+        let found = self.cuts.binary_search_by_key(&core, |(core, _)| *core).ok();
+        found.and_then(|index| self.cuts.get(index)).map_or(Sequence(0), |(_, cut)| *cut)
+    }
+}
+
+/// What is known of the epochs to come.
+#[derive(Debug)]
+pub(super) struct Horizon {
+    level: Level,
+    /// Everything of this epoch and before was handed out.
+    done: Option<Epoch>,
+    /// The last epoch that anything calls durable.
+    durable: Option<Epoch>,
+    /// Cuts of the epochs that may be next.
+    cuts: BTreeMap<Epoch, Cuts>,
+    kept: usize,
+}
+
+impl Horizon {
+    pub(super) fn new(level: Level) -> Self {
+        Self { level, done: None, durable: None, cuts: BTreeMap::new(), kept: 0 }
+    }
+
+    /// The last epoch of which everything was handed out.
+    pub(super) fn done(&self) -> Option<Epoch> {
+        self.done
+    }
+
+    pub(super) fn note_barrier(&mut self, epoch: Epoch, barrier: Barrier) {
+        self.durable = self.durable.max(Some(barrier.durable_epoch));
+        self.insert(epoch, barrier.cuts);
+    }
+
+    pub(super) fn note_manifest(&mut self, manifest: &Manifest) {
+        self.durable = self.durable.max(Some(manifest.epoch));
+        self.insert(manifest.epoch, manifest.cores.iter().map(|core| (core.core, core.sequence)).collect());
+    }
+
+    /// Everything up to `target` was handed out.
+    pub(super) fn pass(&mut self, epoch: Epoch) {
+        self.done = self.done.max(Some(epoch));
+        self.forget();
+    }
+
+    /// Up to where entries may be handed out next, if `reaches` (or, at level durable, will reach) those cuts.
+    pub(super) fn target(&self, reaches: impl Fn(&Cuts) -> bool) -> Option<Target> {
+        let known = match self.level {
+            Level::Durable => self.durable.and_then(|epoch| self.cuts.get_key_value(&epoch)),
+            Level::Written => self.cuts.iter().rev().find(|(_, cuts)| reaches(cuts)),
+        };
+        known
+            .filter(|(epoch, _)| Some(**epoch) > self.done)
+            .map(|(epoch, cuts)| Target { epoch: *epoch, cuts: cuts.clone() })
+    }
+
+    fn insert(&mut self, epoch: Epoch, cuts: Cuts) {
+        if Some(epoch) <= self.done {
+            return;
+        }
+        self.kept += cuts.len();
+        if let Some(former) = self.cuts.insert(epoch, cuts) {
+            self.kept -= former.len();
+        }
+        self.forget();
+        // The last one must stay: nothing may come after it for a long time. And the first: it may become durable next.
+        while self.kept > CUTS_MAX && self.cuts.len() > 2 {
+            let second_last = self.cuts.keys().rev().nth(1).copied();
+            let cuts = second_last.and_then(|epoch| self.cuts.remove(&epoch));
+            self.kept -= cuts.map_or(0, |cuts| cuts.len());
+        }
+    }
+
+    /// Epochs below one that is durable or done never come to be next.
+    fn forget(&mut self) {
+        let floor = match self.level {
+            Level::Durable => self.durable.max(self.done.map(Epoch::next)),
+            Level::Written => self.done.map(Epoch::next),
+        };
+        while let Some(first) = self.cuts.first_entry()
+            && Some(*first.key()) < floor
+        {
+            self.kept -= first.remove().len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn barrier(durable: u64, cuts: &[u64]) -> Barrier {
+        let cuts = (0..).map(CoreId).zip(cuts.iter().copied().map(Sequence)).collect();
+        Barrier { durable_epoch: Epoch(durable), cuts }
+    }
+
+    fn epoch_of(horizon: &Horizon) -> Option<u64> {
+        horizon.target(|_| true).map(|target| target.epoch.0)
+    }
+
+    #[test]
+    fn an_epoch_counts_as_durable_only_when_a_later_barrier_says_so() {
+        let mut horizon = Horizon::new(Level::Durable);
+        horizon.note_barrier(Epoch(5), barrier(4, &[10, 20]));
+        assert_eq!(epoch_of(&horizon), None);
+        horizon.note_barrier(Epoch(6), barrier(5, &[11, 20]));
+        assert_eq!(
+            horizon.target(|_| true),
+            Some(Target { epoch: Epoch(5), cuts: barrier(0, &[10, 20]).cuts })
+        );
+        horizon.pass(Epoch(5));
+        assert_eq!(epoch_of(&horizon), None);
+    }
+
+    #[test]
+    fn cuts_of_another_epoch_than_the_durable_one_are_not_used() {
+        let mut horizon = Horizon::new(Level::Durable);
+        horizon.note_barrier(Epoch(5), barrier(4, &[10]));
+        // Epoch 7 is what an opening decided; its barrier has not been read yet.
+        horizon.note_barrier(Epoch(8), barrier(7, &[12]));
+        assert_eq!(epoch_of(&horizon), None);
+        horizon.note_barrier(Epoch(7), barrier(7, &[9]));
+        assert_eq!(epoch_of(&horizon), Some(7));
+    }
+
+    #[test]
+    fn a_closed_epoch_counts_as_written_when_all_that_is_below_its_cuts_is_there() {
+        let mut horizon = Horizon::new(Level::Written);
+        horizon.note_barrier(Epoch(5), barrier(3, &[10]));
+        horizon.note_barrier(Epoch(6), barrier(3, &[20]));
+        let reached = |cuts: &Cuts| cuts[0].1 <= Sequence(10);
+        assert_eq!(horizon.target(reached).map(|target| target.epoch), Some(Epoch(5)));
+        assert_eq!(epoch_of(&horizon), Some(6));
+    }
+
+    #[test]
+    fn epochs_that_wait_for_one_core_take_bounded_memory_and_the_last_is_kept() {
+        for level in [Level::Durable, Level::Written] {
+            let mut horizon = Horizon::new(level);
+            for epoch in 2..10_000 {
+                horizon.note_barrier(Epoch(epoch), barrier(1, &[epoch; 64]));
+                assert!(horizon.kept <= CUTS_MAX + 64);
+            }
+            assert_eq!(horizon.kept, horizon.cuts.values().map(Vec::len).sum::<usize>());
+            horizon.note_barrier(Epoch(10_000), barrier(9_999, &[0; 64]));
+            assert_eq!(epoch_of(&horizon), Some(if level == Level::Durable { 9_999 } else { 10_000 }));
+        }
+    }
+}
