@@ -14,7 +14,6 @@ use wal_format::{
 
 use crate::current::Current;
 use crate::error::{Defect, ReadError};
-use crate::follow::{CoreFollower, FollowError, Level, Start};
 use crate::frames::{Depth, FrameReader, Order};
 use crate::inventory::Inventory;
 use crate::position::LogPosition;
@@ -118,34 +117,6 @@ impl PerCoreWalReader {
         let mut reader = Self::spans(source, log_id, core, spans, start.sequence);
         reader.end_sequence = Some(end.sequence);
         Ok(reader)
-    }
-
-    /// Follows the log of `core` while an engine writes it: the entries from `start` on, as they reach `level`.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use wal_format::{CoreId, LogId};
-    /// # use wal_reader::{Level, PerCoreWalReader, Start, testing::LogBuilder};
-    /// # let mut log = LogBuilder::new(LogId([7; 16]));
-    /// # log.put(CoreId(0), b"key", b"value");
-    /// # let (source, log_id) = (Arc::new(log.source()), log.log_id());
-    /// let mut follower = PerCoreWalReader::follow(source, log_id, CoreId(0), Level::Written, Start::Checkpoint)?;
-    /// while follower.advance()? {
-    ///     assert_eq!(follower.entry().sequence.0, 0);
-    /// }
-    /// # Ok::<(), wal_reader::FollowError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`FollowError::OtherLog`] for a position of another log; [`FollowError::Read`] if the manifest cannot be read.
-    pub fn follow(
-        source: Arc<dyn Source>,
-        log_id: LogId,
-        core: CoreId,
-        level: Level,
-        start: Start,
-    ) -> Result<CoreFollower, FollowError> {
-        CoreFollower::new(source, log_id, core, level, start)
     }
 
     /// Reads given stretches, each of which must be intact from end to end; passes over entries below `skip_below`.

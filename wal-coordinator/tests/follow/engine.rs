@@ -112,7 +112,7 @@ fn a_follower_that_holds_too_much_loses_its_hold_and_says_that_it_fell_behind() 
     let place = tempfile::tempdir().unwrap();
     let mut manager = PerCoreWalManager::new(config(&place, 2)).unwrap();
     let mut checkpoints = CheckpointCoordinator::new(&manager);
-    let mut bounded = manager.handle().follow(options().pin_bytes_max(Some(4 * 64 * 1024))).unwrap();
+    let mut bounded = manager.handle().follow(options().pin_bytes_max(Some(7 * 64 * 1024))).unwrap();
     fill(&mut manager, 3);
     checkpoints.create_checkpoint().unwrap();
     assert!(bounded.is_pinned(), "it may hold this much");

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use super::position::{CorePoint, Position};
 use super::{Level, Start};
 use crate::inventory::{Inventory, read_manifest};
+use crate::reader::PerCoreWalReader;
 use crate::source::Source;
 
 /// Looks in a row that found something, but did not have to stop in the middle.
@@ -32,8 +33,38 @@ pub struct CoreFollower {
     entries: u64,
 }
 
+impl PerCoreWalReader {
+    /// Follows the log of `core` while an engine writes it: the entries from `start` on, as they reach `level`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use wal_format::{CoreId, LogId};
+    /// # use wal_reader::{Level, PerCoreWalReader, Start, testing::LogBuilder};
+    /// # let mut log = LogBuilder::new(LogId([7; 16]));
+    /// # log.put(CoreId(0), b"key", b"value");
+    /// # let (source, log_id) = (Arc::new(log.source()), log.log_id());
+    /// let mut follower = PerCoreWalReader::follow(source, log_id, CoreId(0), Level::Written, Start::Checkpoint)?;
+    /// while follower.advance()? {
+    ///     assert_eq!(follower.entry().sequence.0, 0);
+    /// }
+    /// # Ok::<(), wal_reader::FollowError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FollowError::OtherLog`] for a position of another log; [`FollowError::Read`] if the manifest cannot be read.
+    pub fn follow(
+        source: Arc<dyn Source>,
+        log_id: LogId,
+        core: CoreId,
+        level: Level,
+        start: Start,
+    ) -> Result<CoreFollower, FollowError> {
+        CoreFollower::new(source, log_id, core, level, start)
+    }
+}
+
 impl CoreFollower {
-    pub(crate) fn new(
+    fn new(
         source: Arc<dyn Source>,
         log_id: LogId,
         core: CoreId,
