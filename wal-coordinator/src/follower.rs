@@ -115,7 +115,7 @@ impl LogFollower {
     pub fn advance(&mut self) -> Result<bool, PerCoreWalError> {
         loop {
             if self.inner.advance()? {
-                if self.inner.entries() % RAISE_EVERY == 0 {
+                if self.inner.entries().is_multiple_of(RAISE_EVERY) {
                     self.let_go();
                 }
                 return Ok(true);

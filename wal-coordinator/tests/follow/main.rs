@@ -30,7 +30,7 @@ enum What {
 
 enum Follower {
     Merged(MergedFollower),
-    Core(CoreFollower),
+    Core(Box<CoreFollower>),
 }
 
 /// A follower, and what it has handed out since it last began anew.
@@ -66,7 +66,7 @@ impl What {
             Self::Merged(level) => Follower::Merged(MergedFollower::new(source, level, start)?),
             Self::Core(core, level) => {
                 let log_id = read_meta(&*source)?.unwrap().log_id;
-                Follower::Core(PerCoreWalReader::follow(source, log_id, core, level, start)?)
+                Follower::Core(Box::new(PerCoreWalReader::follow(source, log_id, core, level, start)?))
             }
         })
     }

@@ -24,7 +24,7 @@ fn memory_does_not_grow_with_the_log() {
                 manager.writer(core).append_put(&entries.to_le_bytes(), &[7; 512]).unwrap();
             }
             entries += 1;
-            if entries % 1000 == 0 {
+            if entries.is_multiple_of(1000) {
                 manager.advance_epoch();
             }
         }
