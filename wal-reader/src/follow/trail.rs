@@ -349,9 +349,7 @@ impl Trail {
         while let Some(link) = header.take() {
             chain.push(link);
             let is_before = link.first_sequence < wanted;
-            if is_before && (self.begins_before || found.is_none()) {
-                found = Some(chain.len());
-            } else if link.first_sequence == wanted {
+            if link.first_sequence == wanted || (is_before && (self.begins_before || found.is_none())) {
                 found = Some(chain.len());
             }
             if is_before {
