@@ -29,7 +29,7 @@ enum What {
 }
 
 enum Follower {
-    Merged(MergedFollower),
+    Merged(Box<MergedFollower>),
     Core(Box<CoreFollower>),
 }
 
@@ -63,7 +63,7 @@ impl What {
     fn begin(self, disk: &SimDisk, start: Start) -> Result<Follower, FollowError> {
         let source: Arc<dyn Source> = Arc::new(disk.clone());
         Ok(match self {
-            Self::Merged(level) => Follower::Merged(MergedFollower::new(source, level, start)?),
+            Self::Merged(level) => Follower::Merged(Box::new(MergedFollower::new(source, level, start)?)),
             Self::Core(core, level) => {
                 let log_id = read_meta(&*source)?.unwrap().log_id;
                 Follower::Core(Box::new(PerCoreWalReader::follow(source, log_id, core, level, start)?))

@@ -190,7 +190,7 @@ impl Story {
     /// Opens the log, with any number of cores, and takes over what came back.
     fn open(&mut self) {
         let cores = 1 + usize::try_from(self.random.below(5)).unwrap();
-        let mut config = PerCoreWalConfig::new(&std::env::temp_dir(), cores).inline();
+        let mut config = PerCoreWalConfig::new(std::env::temp_dir(), cores).inline();
         config.log.segment_bytes = 16 * 1024;
         config.log.ring_bytes = 8 * 1024;
         config.free_segments_max = 3;
