@@ -19,7 +19,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     for (inline, mode) in [(false, "background flushers"), (true, "inline")] {
         let directory = plan.temporary()?;
         let file = zero_filled(&directory.path().join("plain"), TURNS * BATCH * PLAIN_ENTRY_BYTES)?;
-        let mut config = PerCoreWalConfig::new(&directory.path().join("log"), 1);
+        let mut config = PerCoreWalConfig::new(directory.path().join("log"), 1);
         if inline {
             config = config.inline();
         }
