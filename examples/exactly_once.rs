@@ -50,6 +50,7 @@ fn main() -> Result<(), BoxError> {
     let path = Path::new(&path);
     let mut config = PerCoreWalConfig::new(path.join("log"), CORES);
     config.scope = Scope::ConsistentCut;
+    config.log.segment_bytes = 4 * 1024 * 1024;
     let mut counts = HashMap::new();
     let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut counts)?;
     eprintln!("epoch {}, offsets {:?}", recovered.epoch, recovered.offsets);

@@ -12,7 +12,7 @@ use wal_coordinator::{
 };
 use wal_examples::async_core::serve;
 use wal_examples::client::{Job, arguments, serve_lines};
-use wal_examples::{Failure, Shard, Shards, make_checkpoints};
+use wal_examples::{Failure, SEGMENT_BYTES, Shard, Shards, make_checkpoints};
 
 /// Requests that wait for a core, at most: then clients wait.
 const QUEUE_MAX: usize = 4096;
@@ -20,7 +20,8 @@ const QUEUE_MAX: usize = 4096;
 fn main() -> Result<(), Failure> {
     let (path, cores) = arguments()?;
     let mut shards = Shards::new(cores);
-    let config = PerCoreWalConfig::new(path, cores);
+    let mut config = PerCoreWalConfig::new(path, cores);
+    config.log.segment_bytes = SEGMENT_BYTES;
     let options = config.log;
     let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut shards)?;
     eprintln!("{} keys, {} entries replayed", shards.keys(), recovered.report.entries_replayed);

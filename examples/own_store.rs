@@ -130,7 +130,8 @@ fn main() -> Result<(), BoxError> {
     fs::create_dir_all(&snapshots.0)?;
 
     let mut bank = Bank { snapshots: snapshots.clone(), accounts: Accounts::new() };
-    let config = PerCoreWalConfig::new(Path::new(&path).join("log"), CORES);
+    let mut config = PerCoreWalConfig::new(Path::new(&path).join("log"), CORES);
+    config.log.segment_bytes = 4 * 1024 * 1024;
     let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut bank)?;
     audit(&bank.accounts);
     let done = |core| bank.accounts.get(&format!("transfers/{core}")).copied().unwrap_or(0);

@@ -11,7 +11,7 @@ use wal_coordinator::{
     CheckpointCoordinator, CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, Receipt, WriterError,
 };
 use wal_examples::client::{Job, Reply, arguments, serve_lines};
-use wal_examples::{Failure, Shard, Shards, apply, make_checkpoints};
+use wal_examples::{Failure, SEGMENT_BYTES, Shard, Shards, apply, make_checkpoints};
 
 /// Requests that wait for a core, at most: then clients wait.
 const QUEUE_MAX: usize = 4096;
@@ -21,7 +21,8 @@ const GROUP_MAX: usize = 64;
 fn main() -> Result<(), Failure> {
     let (path, cores) = arguments()?;
     let mut shards = Shards::new(cores);
-    let config = PerCoreWalConfig::new(path, cores);
+    let mut config = PerCoreWalConfig::new(path, cores);
+    config.log.segment_bytes = SEGMENT_BYTES;
     let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut shards)?;
     eprintln!("{} keys, {} entries replayed", shards.keys(), recovered.report.entries_replayed);
 

@@ -3,10 +3,10 @@
 //! A [`Receipt`](wal_coordinator::Receipt) is a plain future that names no runtime; its waker is called from a flusher's
 //! thread, so the executor must accept wake-ups from other threads (monoio: feature `sync`).
 //!
-//! **The executor's thread never blocks.** An append waits for the device only when its ring is full, so the ring is not let
-//! get full: a request takes as many permits as it takes bytes, and gives them back when it is durable. With all permits
-//! taken the core takes no more requests, the queue fills, and those who send wait: back-pressure from the device to
-//! the client, while every other task of the core runs on.
+//! **The executor's thread does not block.** An append waits for the device only when its ring is full (or when no segment
+//! was made ahead yet: the very first one), so the ring is not let get full: a request takes as many permits as it takes
+//! bytes, and gives them back when it is durable. With all permits taken the core takes no more requests, the queue fills,
+//! and those who send wait: back-pressure from the device to the client, while every other task of the core runs on.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -22,6 +22,9 @@ pub use client::{Job, Reply, serve_lines};
 /// What stops an example.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// The default is 64 MiB, made ahead of use: more than an example writes in its life.
+pub const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {

@@ -142,6 +142,10 @@ fn check(run: Core) {
         let (queue, jobs) = mpsc::channel(16);
         let (ping, pings) = mpsc::channel(1);
         scope.spawn(move || run(writer, options, jobs, pings));
+        // The first append waits for the first segment; later ones are made ahead.
+        let (reply, answer) = channel();
+        queue.blocking_send((Request::Put { key: "first".to_owned(), value: String::new() }, reply)).unwrap();
+        assert_eq!(answer.recv().unwrap(), "stored first");
         device.hang(true);
         let mut answers = Vec::new();
         let mut is_full = false;

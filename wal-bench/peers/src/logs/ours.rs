@@ -31,7 +31,7 @@ impl Replay for Filling {
 }
 
 fn config(directory: &Path, setup: &Setup) -> PerCoreWalConfig {
-    let mut config = PerCoreWalConfig::new(&directory.join("log"), setup.cores);
+    let mut config = PerCoreWalConfig::new(directory.join("log"), setup.cores);
     if !setup.durable {
         config.log.retention = Retention::UntilWritten;
     }
