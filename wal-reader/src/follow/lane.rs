@@ -234,7 +234,14 @@ impl Lane {
         let segment = self.reader.position().segment;
         let state = read_state(&*self.source, self.log_id, self.core, segment);
         let is_there = matches!(state, Err(_) | Ok(Some(SegmentState::InUse(_))));
-        if (is_there || matches!(error, ReadError::Io { .. }))
+        // What was whole in the cache and is not proven durable may be gone: whoever opens a log after a failed sync drops it.
+        let is_proven = match &error {
+            ReadError::Corrupt(defect) | ReadError::Missing(defect) => {
+                self.trail.proven().is_some_and(|proven| (defect.segment, defect.offset) < proven)
+            }
+            _ => true,
+        };
+        if ((is_there && is_proven) || matches!(error, ReadError::Io { .. }))
             && let Some(error) = self.judge(error.into())
         {
             return Err(self.fail(error));

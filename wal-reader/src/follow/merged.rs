@@ -257,8 +257,13 @@ impl MergedFollower {
         if lane.point().next >= cut {
             return Ok(None);
         }
-        let is_loaded = lane.load()?;
-        assert!(is_loaded, "core {}: nothing to read at {:?}, below {cut}", lane.core(), lane.point());
+        if !lane.load()? {
+            assert!(lane.reached() < cut, "core {}: nothing to read at {:?}", lane.core(), lane.point());
+            // What was written is gone, so what rested on it is void.
+            self.target = None;
+            self.stop_round();
+            return Ok(None);
+        }
         let key = lane.key();
         Ok((key.epoch <= target.epoch && key.sequence < cut).then_some(key))
     }
@@ -365,7 +370,7 @@ impl MergedFollower {
                 }
             }
         }
-        self.is_ready = true;
+        self.is_ready = self.target.is_some();
         Ok(())
     }
 
