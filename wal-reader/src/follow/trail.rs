@@ -199,16 +199,16 @@ impl Trail {
                 return Ok(Moved::ToBudget);
             }
             let path = source.path(&segment_name(self.core, header.segment));
-            if let Some(file) = open_segment(source, self.core, header.segment)? {
+            let named = open_segment(source, self.core, header.segment)?;
+            let is_named = named.is_some();
+            if let Some(file) = named {
                 self.file = Some((header.segment, Arc::from(file)));
             }
-            let Some(file) = self.file(header.segment) else {
-                // Released. What comes next may be there all the same.
-                self.links.clear();
-                self.begins_before = false;
-                return Ok(Moved::ToEnd);
-            };
+            let Some(file) = self.file(header.segment) else { return Ok(self.detach()) };
             let read = self.read(file, &path, header.segment, end, found)?;
+            if read == 0 && !is_named {
+                return Ok(self.detach());
+            }
             if read == 0 {
                 // A later header's word alone proves nothing: after a power loss it may be there, and what it speaks of not.
                 // Whoever opens the log next will say so (`FORMAT.md#verdicts`).
@@ -221,6 +221,13 @@ impl Trail {
             (taken, self.doubts) = (taken + read, 0);
         }
         Ok(Moved::ToEnd)
+    }
+
+    /// The segment was released, and read as far as that goes. What comes next may be there all the same.
+    fn detach(&mut self) -> Moved {
+        (self.file, self.begins_before) = (None, false);
+        self.links.clear();
+        Moved::ToEnd
     }
 
     /// Reads what one chunk holds of whole frames; how many bytes that was.
