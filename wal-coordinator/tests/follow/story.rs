@@ -36,6 +36,8 @@ pub(crate) struct Story {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// Called with every disk that the story goes on with.
     enter: Box<dyn Fn(&SimDisk)>,
+    /// Per core, how many entries had been durable before the last thing that happened.
+    durable: BTreeMap<CoreId, u64>,
     manager: Option<PerCoreWalManager>,
     clock: Arc<Ticks>,
 }
@@ -64,6 +66,7 @@ impl Story {
             lost: 0,
             counts: BTreeMap::new(),
             enter: Box::new(enter),
+            durable: BTreeMap::new(),
             manager: None,
             clock: Arc::default(),
         };
@@ -89,6 +92,9 @@ impl Story {
 
     /// One thing that an engine does, or that happens to it.
     pub(crate) fn act(&mut self) {
+        // Before: the power may go in the middle.
+        let durable = self.manager().synced_positions();
+        self.durable.extend(durable.into_iter().map(|core| (core.core, core.sequence.0)));
         match self.random.below(42) {
             0 => self.reopen("closed and reopened", |story| drop(story.manager.take())),
             1 => self.reopen("killed and reopened", |story| {
@@ -201,10 +207,13 @@ impl Story {
         let mut replayed = Replayed::default();
         let (manager, recovered) = PerCoreWalManager::recover(config, &mut replayed).unwrap();
         self.checkpoint = recovered.resume.manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
-        for core in &recovered.resume.cores {
-            let entries = self.cores.entry(core.core).or_default();
-            let end = usize::try_from(core.next_sequence.0).unwrap();
-            assert!(end <= entries.len(), "core {} has entries that nobody appended", core.core);
+        for (core, entries) in &mut self.cores {
+            // Of a core that has no file any more nothing had been durable.
+            let end = recovered.resume.core(*core).map_or(0, |core| core.next_sequence.0);
+            let promised = self.durable.get(core).copied().unwrap_or(0);
+            assert!(end >= promised, "core {core} ends at {end}, {promised} entries had been durable");
+            let end = usize::try_from(end).unwrap();
+            assert!(end <= entries.len(), "core {core} has entries that nobody appended");
             self.lost += (entries.len() - end) as u64;
             entries.truncate(end);
         }

@@ -220,12 +220,18 @@ impl Lane {
             return Ok(());
         }
         let released = manifest.and_then(|manifest| manifest.core(self.core)).map(|core| core.sequence);
-        let sequence = self.trail.sequence();
-        match released {
-            Some(released) if released > sequence => Err(self.fell_behind(released)),
-            released if released.unwrap_or_default() < sequence => Err(self.taken_back()),
-            _ => Ok(()),
+        let released = released.unwrap_or_default();
+        if released > self.trail.sequence() {
+            return Err(self.fell_behind(released));
         }
+        if released < self.point.next {
+            return Err(self.taken_back());
+        }
+        if released < self.trail.sequence() {
+            // What was found beyond was not durable, and is gone; nobody was shown it.
+            self.seek(self.point);
+        }
+        Ok(())
     }
 
     /// After a failed read. That of a file that was released meanwhile means nothing by itself: what comes next may be
