@@ -20,11 +20,15 @@
 //! speaks of is durable: recovery has synced and re-read it. If the power fails in between, the next opening reads the same
 //! bytes and decides the same, unless it is told to take less ([`FollowError::TakenBack`] is for that).
 //!
-//! # Why cuts of that very epoch
+//! # Why cuts of that very epoch, and of that life
 //!
 //! Cuts of an earlier epoch may be of a life that an opening has ended; a later one may not be durable. So an epoch counts only
 //! if a barrier of that epoch, or the manifest, gave its cuts, and only what is below them. Every epoch that an engine calls
 //! durable has such a barrier in some core's log, written before it was called so.
+//!
+//! After a failed sync, an opening drops the cache, and a barrier that was only there is gone with its epoch: the next life may
+//! close an epoch of the same number elsewhere. So when the log was opened, cuts that were read before count no more
+//! ([`Horizon::forget_pending`]). Nothing is lost by it: the opening's own barrier, which does count, covers what was before.
 //!
 //! [`FollowError::TakenBack`]: super::FollowError::TakenBack
 
@@ -57,6 +61,14 @@ impl Target {
     }
 }
 
+/// The cuts of an epoch.
+#[derive(Debug)]
+struct Known {
+    cuts: Cuts,
+    /// What gave them calls the epoch durable itself: an opening, or the manifest.
+    is_settled: bool,
+}
+
 /// What is known of the epochs to come.
 #[derive(Debug)]
 pub(super) struct Horizon {
@@ -66,7 +78,7 @@ pub(super) struct Horizon {
     /// The last epoch that anything calls durable.
     durable: Option<Epoch>,
     /// Cuts of the epochs that may be next.
-    cuts: BTreeMap<Epoch, Cuts>,
+    cuts: BTreeMap<Epoch, Known>,
     kept: usize,
 }
 
@@ -82,15 +94,22 @@ impl Horizon {
 
     pub(super) fn note_barrier(&mut self, epoch: Epoch, barrier: Barrier) {
         self.durable = self.durable.max(Some(barrier.durable_epoch));
-        self.insert(epoch, barrier.cuts);
+        self.insert(epoch, Known { is_settled: barrier.durable_epoch >= epoch, cuts: barrier.cuts });
     }
 
     pub(super) fn note_manifest(&mut self, manifest: &Manifest) {
         self.durable = self.durable.max(Some(manifest.epoch));
-        self.insert(manifest.epoch, manifest.cores.iter().map(|core| (core.core, core.sequence)).collect());
+        let cuts = manifest.cores.iter().map(|core| (core.core, core.sequence)).collect();
+        self.insert(manifest.epoch, Known { cuts, is_settled: true });
     }
 
-    /// Everything up to `target` was handed out.
+    /// Somebody opened the log: see the top.
+    pub(super) fn forget_pending(&mut self) {
+        self.cuts.retain(|_, known| known.is_settled);
+        self.kept = self.cuts.values().map(|known| known.cuts.len()).sum();
+    }
+
+    /// Everything of `epoch` and before was handed out.
     pub(super) fn pass(&mut self, epoch: Epoch) {
         self.done = self.done.max(Some(epoch));
         self.forget();
@@ -100,27 +119,27 @@ impl Horizon {
     pub(super) fn target(&self, reaches: impl Fn(&Cuts) -> bool) -> Option<Target> {
         let known = match self.level {
             Level::Durable => self.durable.and_then(|epoch| self.cuts.get_key_value(&epoch)),
-            Level::Written => self.cuts.iter().rev().find(|(_, cuts)| reaches(cuts)),
+            Level::Written => self.cuts.iter().rev().find(|(_, known)| reaches(&known.cuts)),
         };
         known
             .filter(|(epoch, _)| Some(**epoch) > self.done)
-            .map(|(epoch, cuts)| Target { epoch: *epoch, cuts: cuts.clone() })
+            .map(|(epoch, known)| Target { epoch: *epoch, cuts: known.cuts.clone() })
     }
 
-    fn insert(&mut self, epoch: Epoch, cuts: Cuts) {
+    fn insert(&mut self, epoch: Epoch, known: Known) {
         if Some(epoch) <= self.done {
             return;
         }
-        self.kept += cuts.len();
-        if let Some(former) = self.cuts.insert(epoch, cuts) {
-            self.kept -= former.len();
+        self.kept += known.cuts.len();
+        if let Some(former) = self.cuts.insert(epoch, known) {
+            self.kept -= former.cuts.len();
         }
         self.forget();
         // The last one must stay: nothing may come after it for a long time. And the first: it may become durable next.
         while self.kept > CUTS_MAX && self.cuts.len() > 2 {
             let second_last = self.cuts.keys().rev().nth(1).copied();
             let cuts = second_last.and_then(|epoch| self.cuts.remove(&epoch));
-            self.kept -= cuts.map_or(0, |cuts| cuts.len());
+            self.kept -= cuts.map_or(0, |known| known.cuts.len());
         }
     }
 
@@ -133,7 +152,7 @@ impl Horizon {
         while let Some(first) = self.cuts.first_entry()
             && Some(*first.key()) < floor
         {
-            self.kept -= first.remove().len();
+            self.kept -= first.remove().cuts.len();
         }
     }
 }
@@ -177,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn cuts_of_a_life_that_an_opening_ended_are_not_used() {
+        let mut horizon = Horizon::new(Level::Durable);
+        horizon.note_barrier(Epoch(5), barrier(4, &[10]));
+        // The opening that dropped epoch 5, and another one that was given its number.
+        horizon.forget_pending();
+        horizon.note_barrier(Epoch(4), barrier(4, &[7]));
+        assert_eq!(epoch_of(&horizon), Some(4));
+        horizon.note_barrier(Epoch(6), barrier(5, &[20]));
+        assert_eq!(epoch_of(&horizon), None);
+        horizon.note_barrier(Epoch(5), barrier(4, &[12]));
+        assert_eq!(horizon.target(|_| true), Some(Target { epoch: Epoch(5), cuts: barrier(0, &[12]).cuts }));
+    }
+
+    #[test]
     fn a_closed_epoch_counts_as_written_when_all_that_is_below_its_cuts_is_there() {
         let mut horizon = Horizon::new(Level::Written);
         horizon.note_barrier(Epoch(5), barrier(3, &[10]));
@@ -194,7 +227,7 @@ mod tests {
                 horizon.note_barrier(Epoch(epoch), barrier(1, &[epoch; 64]));
                 assert!(horizon.kept <= CUTS_MAX + 64);
             }
-            assert_eq!(horizon.kept, horizon.cuts.values().map(Vec::len).sum::<usize>());
+            assert_eq!(horizon.kept, horizon.cuts.values().map(|known| known.cuts.len()).sum::<usize>());
             horizon.note_barrier(Epoch(10_000), barrier(9_999, &[0; 64]));
             assert_eq!(epoch_of(&horizon), Some(if level == Level::Durable { 9_999 } else { 10_000 }));
         }

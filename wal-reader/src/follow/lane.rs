@@ -49,6 +49,10 @@ pub(super) struct Lane {
     is_broken: bool,
     /// Up to here the checkpoint has it all, and what is left of it cannot be read.
     unreadable_below: Sequence,
+    /// What [`Self::is_reopened`] found.
+    turn: Option<Turn>,
+    /// The last segment with which an opening went on; `None` before the first look.
+    resumed: Option<Option<SegmentNumber>>,
     discovered: Discovered,
 }
 
@@ -65,6 +69,8 @@ impl Lane {
             compares: true,
             is_broken: false,
             unreadable_below: Sequence(0),
+            turn: None,
+            resumed: None,
             discovered: Discovered::default(),
         }
     }
@@ -85,6 +91,7 @@ impl Lane {
         self.trail = Trail::new(self.log_id, self.core, point.next, begins_before);
         self.reader = reader_behind(&self.source, self.log_id, self.core, point);
         (self.is_loaded, self.compares, self.is_broken) = (false, true, false);
+        self.turn = None;
     }
 
     /// Everything below is in files, as far as the last look tells, or was handed out.
@@ -103,6 +110,17 @@ impl Lane {
     /// Whether there is a segment that holds, or will hold, what comes next.
     pub(super) fn is_attached(&self) -> bool {
         self.trail.is_attached()
+    }
+
+    /// Looks for segments that came since the last look; whether an opening began one of them. To be followed by
+    /// [`Self::look`], which also says what went wrong.
+    pub(super) fn is_reopened(&mut self, segments: &[SegmentNumber]) -> bool {
+        if self.is_broken {
+            self.seek(self.point);
+        }
+        self.turn = self.trail.refresh(&*self.source, segments).ok();
+        let before = self.resumed.replace(self.trail.resumed().max(self.resumed.flatten()));
+        before.is_some() && before < self.resumed
     }
 
     /// Looks how far the log reaches. `segments`: those of this core, ascending, listed just now.
@@ -124,7 +142,10 @@ impl Lane {
 
     fn try_look(&mut self, segments: &[SegmentNumber]) -> Result<Found, FollowError> {
         let source = Arc::clone(&self.source);
-        let mut turn = self.trail.refresh(&*source, segments)?;
+        let mut turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.trail.refresh(&*source, segments)?,
+        };
         if turn == Turn::Back {
             self.seek(self.point);
             turn = self.trail.refresh(&*source, segments)?;

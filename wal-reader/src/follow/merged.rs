@@ -287,6 +287,7 @@ impl MergedFollower {
             let had_target = self.target.is_some();
             let found = self.look_at_all(is_confirmed)?;
             is_confirmed = had_target;
+            is_confirmed &= self.target.is_some();
             if is_confirmed && self.lanes_reach() {
                 self.start_round()?;
                 return Ok(true);
@@ -309,6 +310,15 @@ impl MergedFollower {
         let cut = self.target.iter().flat_map(|target| &target.cuts).filter(|(_, cut)| *cut > Sequence(0));
         let cores: Vec<_> = inventory.segments.keys().copied().chain(cut.map(|(core, _)| *core)).collect();
         cores.into_iter().for_each(|core| self.add_lane(core));
+        // First, of all cores, whether somebody opened the log: what is read afterwards was written afterwards, or is durable.
+        let mut is_reopened = false;
+        for lane in &mut self.lanes {
+            is_reopened |= lane.is_reopened(inventory.segments_of(lane.core()));
+        }
+        if is_reopened {
+            self.horizon.forget_pending();
+            self.target = self.target.take().filter(|_| self.is_led);
+        }
         let mut all = Found::Nothing;
         for lane in &mut self.lanes {
             let is_far =

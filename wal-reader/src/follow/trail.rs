@@ -74,6 +74,8 @@ pub(crate) struct Trail {
     /// While `links` is empty: begin before `order.sequence` if that is possible, not at it.
     begins_before: bool,
     proven: Option<(SegmentNumber, u64)>,
+    /// The last segment with which an opening went on.
+    resumed: Option<SegmentNumber>,
     /// The segment that was read last, in case it loses its name.
     file: Option<(SegmentNumber, Arc<dyn SourceFile>)>,
     chunk: usize,
@@ -93,6 +95,7 @@ impl Trail {
             sealed: false,
             begins_before,
             proven: None,
+            resumed: None,
             file: None,
             chunk: CHUNK_LEAST_BYTES,
             buffer: Vec::new(),
@@ -108,6 +111,11 @@ impl Trail {
     /// Everything before this place is proven durable by the files themselves.
     pub(crate) fn proven(&self) -> Option<(SegmentNumber, u64)> {
         self.proven
+    }
+
+    /// The last segment with which an opening went on, of those that were looked at.
+    pub(crate) fn resumed(&self) -> Option<SegmentNumber> {
+        self.resumed
     }
 
     /// The file of this segment, if it is the one that was read last.
@@ -296,6 +304,9 @@ impl Trail {
     fn note_link(&mut self, header: &SegmentHeader) {
         let Some(previous) = header.previous else { return };
         let is_resumed = header.origin == Origin::Resumption;
+        if is_resumed {
+            self.resumed = self.resumed.max(Some(header.segment));
+        }
         let through = if is_resumed { previous.end } else { previous.synced_through };
         if through > 0 {
             self.proven = self.proven.max(Some((previous.segment, through)));
