@@ -33,6 +33,7 @@
 //! [`FollowError::TakenBack`]: super::FollowError::TakenBack
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use wal_format::{Barrier, CoreId, Epoch, Manifest, Sequence};
 
@@ -67,6 +68,24 @@ struct Known {
     cuts: Cuts,
     /// What gave them calls the epoch durable itself: an opening, or the manifest.
     is_settled: bool,
+}
+
+impl Known {
+    /// An opening may close the epoch that was current, of which the life before has barriers of its own: the opening's
+    /// word counts, whichever is read first. Else the lower cut does, as everywhere (`Witnesses` in witness.rs).
+    fn merge(&mut self, other: Self) {
+        if self.is_settled != other.is_settled {
+            if other.is_settled {
+                *self = other;
+            }
+            return;
+        }
+        for (core, cut) in &mut self.cuts {
+            let found = other.cuts.binary_search_by_key(core, |(core, _)| *core).ok();
+            *cut =
+                found.and_then(|index| other.cuts.get(index)).map_or(*cut, |(_, other)| (*cut).min(*other));
+        }
+    }
 }
 
 /// What is known of the epochs to come.
@@ -130,9 +149,16 @@ impl Horizon {
         if Some(epoch) <= self.done {
             return;
         }
-        self.kept += known.cuts.len();
-        if let Some(former) = self.cuts.insert(epoch, known) {
-            self.kept -= former.cuts.len();
+        match self.cuts.entry(epoch) {
+            Entry::Vacant(vacant) => {
+                self.kept += known.cuts.len();
+                vacant.insert(known);
+            }
+            Entry::Occupied(mut former) => {
+                self.kept -= former.get().cuts.len();
+                former.get_mut().merge(known);
+                self.kept += former.get().cuts.len();
+            }
         }
         self.forget();
         // The last one must stay: nothing may come after it for a long time. And the first: it may become durable next.
@@ -193,6 +219,17 @@ mod tests {
         assert_eq!(epoch_of(&horizon), None);
         horizon.note_barrier(Epoch(7), barrier(7, &[9]));
         assert_eq!(epoch_of(&horizon), Some(7));
+    }
+
+    #[test]
+    fn what_an_opening_says_of_an_epoch_counts_whichever_barrier_is_read_first() {
+        let (cut_off, decided) = (barrier(4, &[147, 101]), barrier(5, &[125, 101]));
+        for order in [[&cut_off, &decided], [&decided, &cut_off]] {
+            let mut horizon = Horizon::new(Level::Durable);
+            order.into_iter().for_each(|barrier| horizon.note_barrier(Epoch(5), barrier.clone()));
+            assert_eq!(horizon.target(|_| true).map(|target| target.cuts), Some(decided.cuts.clone()));
+            assert_eq!(horizon.kept, 2);
+        }
     }
 
     #[test]
