@@ -15,7 +15,6 @@ use super::trail::{Discovered, Moved, Trail, Turn};
 use crate::error::{Defect, ReadError};
 use crate::inventory::{Inventory, read_manifest};
 use crate::reader::PerCoreWalReader;
-use crate::segment::{SegmentState, read_state};
 use crate::source::Source;
 
 /// Bytes that a trail reads ahead in one go.
@@ -255,23 +254,12 @@ impl Lane {
         Ok(())
     }
 
-    /// After a failed read. That of a file that was released meanwhile means nothing by itself: what comes next may be
-    /// in another one, or nowhere.
+    /// After a failed read. By itself it means nothing: the file may have been released meanwhile, or given up, and what comes
+    /// next is in another one; and what was whole in the cache and not durable may be gone, since whoever opens a log after
+    /// a failed sync drops it. What is damaged still is at the next look.
     fn begin_anew(&mut self, error: ReadError) -> Result<(), FollowError> {
-        let segment = self.reader.position().segment;
-        let state = read_state(&*self.source, self.log_id, self.core, segment);
-        let is_there = matches!(state, Err(_) | Ok(Some(SegmentState::InUse(_))));
-        // What was whole in the cache and is not proven durable may be gone: whoever opens a log after a failed sync drops it.
-        let is_proven = match &error {
-            ReadError::Corrupt(defect) | ReadError::Missing(defect) => {
-                self.trail.proven().is_some_and(|proven| (defect.segment, defect.offset) < proven)
-            }
-            _ => true,
-        };
-        if ((is_there && is_proven) || matches!(error, ReadError::Io { .. }))
-            && let Some(error) = self.judge(error.into())
-        {
-            return Err(self.fail(error));
+        if matches!(error, ReadError::Io { .. }) {
+            return Err(self.fail(error.into()));
         }
         self.seek(self.point);
         // Ends: each turn reads on up to its budget.
