@@ -158,6 +158,8 @@ impl Trail {
         let above = segments.get(segments.partition_point(|segment| *segment <= last)..).unwrap_or(&[]);
         let Some(top) = self.top_of(source, above)? else { return Ok(Turn::Onward) };
         let mut fresh = vec![top];
+        // At once, also if the chain cannot be followed yet: somebody has opened the log, perhaps.
+        self.note_link(&top);
         // Ends: a header links only to a lower segment.
         let joint = loop {
             let Some(previous) = fresh.last().and_then(|header| header.previous) else { break None };
@@ -174,11 +176,9 @@ impl Trail {
                 self.begins_before = false;
                 return self.attach(source, segments);
             };
+            self.note_link(&header);
             fresh.push(header);
         };
-        for header in &fresh {
-            self.note_link(header);
-        }
         let kept = joint.and_then(|joint| self.links.iter().position(|link| link.segment == joint));
         self.links.truncate(kept.map_or(0, |kept| kept + 1));
         self.links.extend(fresh.into_iter().rev());
