@@ -25,7 +25,7 @@ const NEWS_MAX: u32 = 4;
 /// or in another one, on files alone, without a lock.
 ///
 /// * Entries come in the order in which recovery replays them: by epoch, timestamp, core, sequence. What was handed out is a
-///   prefix of that order for ever. At [`Level::Durable`] that holds across power losses too ([module](super)).
+///   prefix of that order for ever. At [`Level::Durable`] that holds across power losses too.
 /// * An epoch comes out when it is closed on all cores and, at level durable, called durable by a later barrier or a
 ///   checkpoint. Cores that are idle, or whose writers were never taken, delay nothing. Cores that a later opening adds
 ///   appear with their first entry.
