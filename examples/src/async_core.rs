@@ -10,16 +10,62 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::thread;
 
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::Receiver;
-use wal_coordinator::{CoreWalWriter, LogOptions, WriterError};
+use tokio::sync::mpsc::{Receiver, channel};
+use wal_coordinator::{
+    CheckpointCoordinator, CoreWalWriter, LogOptions, PerCoreWalConfig, PerCoreWalManager, WriterError,
+};
 
-use crate::client::Job;
-use crate::{Shard, apply};
+use crate::client::{Job, arguments, serve_lines};
+use crate::{Failure, SEGMENT_BYTES, Shard, Shards, apply, make_checkpoints};
 
 /// A task of this core.
 pub type LocalTask = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Requests that wait for a core, at most: then clients wait.
+const QUEUE_MAX: usize = 4096;
+
+/// What a core's thread does until nobody can send it any more: [`serve`], under an executor of its own.
+pub type RunCore = fn(Shard, CoreWalWriter, LogOptions, Receiver<Job>) -> Result<(), Failure>;
+
+/// The whole store: opens the log that the command line names, gives each core's thread to `run`, makes checkpoints, and
+/// serves the lines of standard input.
+///
+/// # Errors
+/// Of the log, of a core, or of a client.
+pub fn run_store(run: RunCore) -> Result<(), Failure> {
+    let (path, cores) = arguments()?;
+    let mut shards = Shards::new(cores);
+    let mut config = PerCoreWalConfig::new(path, cores);
+    config.log.segment_bytes = SEGMENT_BYTES;
+    let options = config.log;
+    let (mut manager, recovered) = PerCoreWalManager::recover(config, &mut shards)?;
+    eprintln!("{} keys, {} entries replayed", shards.keys(), recovered.report.entries_replayed);
+
+    thread::scope(|scope| {
+        let (mut queues, mut threads) = (Vec::new(), Vec::new());
+        for (core, shard) in shards.into_cores().into_iter().enumerate() {
+            let (queue, jobs) = channel(QUEUE_MAX);
+            let writer = manager.take_writer(core)?;
+            queues.push(queue);
+            threads.push(scope.spawn(move || run(shard, writer, options, jobs)));
+        }
+        let (checkpoints, log) = (CheckpointCoordinator::new(&manager), manager.handle());
+        let (running, stop) = std::sync::mpsc::channel();
+        scope.spawn(move || make_checkpoints(checkpoints, &log, &stop));
+
+        let served = serve_lines(cores, |core, job| drop(queues[core].blocking_send(job)));
+        // Graceful: without senders the cores end, once they have answered everybody.
+        drop((queues, running));
+        for thread in threads {
+            thread.join().map_err(|_| "a core panicked")??;
+        }
+        served
+    })?;
+    Ok(manager.close()?)
+}
 
 /// Serves `jobs` until nobody can send any more and everybody is answered.
 ///
