@@ -7,15 +7,12 @@ use wal_format::{CoreId, EntryRef, LogId};
 
 use super::error::FollowError;
 use super::lane::{Found, Lane};
-use super::pace::Pace;
-use super::position::{CorePoint, Position};
+use super::pace::{NEWS_MAX, Pace};
+use super::position::Position;
 use super::{Level, Start};
 use crate::inventory::{Inventory, read_manifest};
 use crate::reader::PerCoreWalReader;
 use crate::source::Source;
-
-/// Looks in a row that found something, but did not have to stop in the middle.
-const NEWS_MAX: u32 = 4;
 
 /// Follows the log of one core while an engine writes it, in this process or in another one, on its files alone.
 ///
@@ -72,16 +69,7 @@ impl CoreFollower {
         start: Start,
     ) -> Result<Self, FollowError> {
         let is_at_end = matches!(start, Start::End);
-        let point = match start {
-            Start::At(position) if position.log_id != log_id => {
-                return Err(FollowError::OtherLog { expected: position.log_id, found: log_id });
-            }
-            Start::At(position) => position.core(core),
-            Start::Checkpoint | Start::End => {
-                let manifest = read_manifest(&*source, log_id)?;
-                manifest.map_or_else(CorePoint::default, |manifest| Position::behind(&manifest).core(core))
-            }
-        };
+        let point = start.position(&*source, log_id)?.core(core);
         let lane = Lane::new(&source, log_id, core, point);
         let mut follower = Self { source, log_id, level, lane, entries: 0 };
         if is_at_end {
@@ -125,15 +113,7 @@ impl CoreFollower {
     /// # Errors
     /// As [`Self::advance`].
     pub fn advance_within(&mut self, timeout: Duration) -> Result<bool, FollowError> {
-        let mut pace = Pace::new(timeout);
-        loop {
-            if self.advance()? {
-                return Ok(true);
-            }
-            if !pace.wait() {
-                return Ok(false);
-            }
-        }
+        Pace::until(timeout, || self.advance())
     }
 
     /// The current entry: that to which [`Self::advance`] stepped.

@@ -10,16 +10,12 @@ use wal_format::{CoreId, EntryRef, Epoch, LogId, OrderKey, SegmentNumber, Sequen
 use super::error::FollowError;
 use super::horizon::{Horizon, Target};
 use super::lane::{Found, Lane};
-use super::pace::Pace;
+use super::pace::{NEWS_MAX, Pace};
 use super::position::Position;
 use super::{Level, Start};
 use crate::error::ReadError;
 use crate::inventory::{Inventory, read_manifest, read_meta};
 use crate::source::Source;
-
-/// Looks in a row that found something, but did not have to stop in the middle: with somebody at work there is always
-/// something.
-const NEWS_MAX: u32 = 4;
 
 /// Follows the logs of all cores in the global order, whole epochs at a time, while an engine writes them: in this process
 /// or in another one, on files alone, without a lock.
@@ -82,16 +78,7 @@ impl MergedFollower {
         let meta = read_meta(&*source)?;
         let log_id = meta.ok_or_else(|| ReadError::NotALog { path: source.path("") })?.log_id;
         let is_at_end = matches!(start, Start::End);
-        let start = match start {
-            Start::At(position) if position.log_id != log_id => {
-                return Err(FollowError::OtherLog { expected: position.log_id, found: log_id });
-            }
-            Start::At(position) => position,
-            Start::Checkpoint | Start::End => {
-                let manifest = read_manifest(&*source, log_id)?;
-                manifest.map_or_else(|| Position::beginning(log_id), |manifest| Position::behind(&manifest))
-            }
-        };
+        let start = start.position(&*source, log_id)?;
         let mut follower = Self {
             source,
             log_id,
@@ -136,15 +123,7 @@ impl MergedFollower {
     /// # Errors
     /// As [`Self::advance`].
     pub fn advance_within(&mut self, timeout: Duration) -> Result<bool, FollowError> {
-        let mut pace = Pace::new(timeout);
-        loop {
-            if self.advance()? {
-                return Ok(true);
-            }
-            if !pace.wait() {
-                return Ok(false);
-            }
-        }
+        Pace::until(timeout, || self.advance())
     }
 
     /// The current entry: that to which [`Self::advance`] stepped.

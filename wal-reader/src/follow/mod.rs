@@ -35,6 +35,11 @@ pub use merged::MergedFollower;
 pub use pace::Pace;
 pub use position::{CorePoint, Position, PositionError};
 
+use wal_format::LogId;
+
+use crate::inventory::read_manifest;
+use crate::source::Source;
+
 /// Which entries a follower hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -54,4 +59,21 @@ pub enum Start {
     End,
     /// Right behind the last entry that was handed out when the position was taken.
     At(Position),
+}
+
+impl Start {
+    /// Where that is in the log `log_id`.
+    fn position(self, source: &dyn Source, log_id: LogId) -> Result<Position, FollowError> {
+        match self {
+            Self::At(position) if position.log_id != log_id => {
+                Err(FollowError::OtherLog { expected: position.log_id, found: log_id })
+            }
+            Self::At(position) => Ok(position),
+            Self::Checkpoint | Self::End => {
+                let manifest = read_manifest(source, log_id)?;
+                Ok(manifest
+                    .map_or_else(|| Position::beginning(log_id), |manifest| Position::behind(&manifest)))
+            }
+        }
+    }
 }

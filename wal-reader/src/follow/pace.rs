@@ -10,6 +10,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::error::FollowError;
+
+/// Looks in a row that found something, but did not have to stop in the middle: with somebody at work there is always
+/// something.
+pub(super) const NEWS_MAX: u32 = 4;
+
 /// The wait after a look that found nothing; doubled with each further one.
 const LEAST: Duration = Duration::from_millis(1);
 /// No longer than this.
@@ -36,6 +42,22 @@ impl Pace {
             sleep(wait);
         }
         !wait.is_zero()
+    }
+
+    /// Calls `advance` until it is true, for about `timeout`.
+    pub(super) fn until(
+        timeout: Duration,
+        mut advance: impl FnMut() -> Result<bool, FollowError>,
+    ) -> Result<bool, FollowError> {
+        let mut pace = Self::new(timeout);
+        loop {
+            if advance()? {
+                return Ok(true);
+            }
+            if !pace.wait() {
+                return Ok(false);
+            }
+        }
     }
 
     fn draw(&mut self) -> Duration {
