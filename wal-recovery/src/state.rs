@@ -59,12 +59,7 @@ impl<S: BuildHasher> Replay for HashMap<Vec<u8>, Vec<u8>, S> {
     }
 
     fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
-        match entry.operation {
-            OperationRef::Put { key, value } => self.state(key, value)?,
-            OperationRef::Delete { key } => drop(self.remove(key)),
-            OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
-        }
-        Ok(())
+        apply(self, entry, |map, key| drop(map.remove(key)))
     }
 }
 
@@ -83,13 +78,17 @@ impl Replay for BTreeMap<Vec<u8>, Vec<u8>> {
     }
 
     fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
-        match entry.operation {
-            OperationRef::Put { key, value } => self.state(key, value)?,
-            OperationRef::Delete { key } => drop(self.remove(key)),
-            OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
-        }
-        Ok(())
+        apply(self, entry, |map, key| drop(map.remove(key)))
     }
+}
+
+fn apply<M: Replay>(map: &mut M, entry: &EntryRef<'_>, remove: fn(&mut M, &[u8])) -> Result<(), BoxError> {
+    match entry.operation {
+        OperationRef::Put { key, value } => map.state(key, value)?,
+        OperationRef::Delete { key } => remove(map, key),
+        OperationRef::Checkpoint { .. } | OperationRef::Commit { .. } | OperationRef::EpochBarrier => {}
+    }
+    Ok(())
 }
 
 /// The log alone would be taken for the whole state.
