@@ -149,6 +149,8 @@ fn cargo_test(sanitizer: &str, target: &str, tests: &[&str], seconds: u64) -> Co
     let suppressions = process::root().join("xtask/sanitizers.supp");
     let mut cargo = process::cargo();
     cargo
+        // Suppressions name functions by their paths, which line tables alone do not have where a call was inlined.
+        .envs(["CARGO_PROFILE_DEV_DEBUG", "CARGO_PROFILE_TEST_DEBUG"].map(|profile| (profile, "full")))
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", format!("{before} {ours}").trim_start())
         .env("CARGO_TARGET_DIR", process::target_dir().join("sanitize").join(sanitizer))
