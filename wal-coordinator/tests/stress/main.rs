@@ -36,6 +36,7 @@ fn no_interleaving_of_threads_that_are_held_up_anywhere_loses_moves_or_doubles_a
     let seconds = number_from("WAL_STRESS_SECONDS").unwrap_or(20);
     let first = number_from("WAL_STRESS_SEED").unwrap_or(1);
     let deadline = Instant::now() + Duration::from_secs(seconds);
+    stalls::install();
     let mut seed = first;
     while seed < first + 2 || Instant::now() < deadline {
         println!("seed {seed}: again with WAL_STRESS_SEED={seed}");

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::yield_now;
 
-use wal_writer::stall::{Place, install};
+use wal_writer::stall::{self, Place};
 
 use super::common::Random;
 
@@ -28,9 +28,14 @@ thread_local! {
     static RANDOM: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Makes every place a place to be held up at. To be called before any thread of a log is there: a thread that is started
+/// afterwards needs nothing else to see it, which a sanitizer that does not know the insides of `OnceLock` understands.
+pub(crate) fn install() {
+    stall::install(pass);
+}
+
 /// Chooses by `seed` where threads are held up often, seldom or never, from now on.
 pub(crate) fn begin(seed: u64) {
-    install(pass);
     let mut random = Random::new(seed);
     SEED.store(random.next(), Relaxed);
     for once_in in &ONCE_IN {
@@ -67,12 +72,12 @@ fn pass(place: Place) {
     RANDOM.set(drawn | 1);
     if random.once_in(once_in) {
         STALLS.fetch_add(1, Relaxed);
-        stall(&mut random, steps);
+        hold_up(&mut random, steps);
     }
 }
 
 /// Not by parking: that would eat the wake-up of a receipt.
-fn stall(random: &mut Random, now: u64) {
+fn hold_up(random: &mut Random, now: u64) {
     match random.below(4) {
         0 => yield_now(),
         1 => (0..random.below(3_000)).for_each(|_| std::hint::spin_loop()),
