@@ -122,6 +122,11 @@ impl Horizon {
         self.insert(manifest.epoch, Known { cuts, is_settled: true });
     }
 
+    /// Cuts of the last epoch that is known.
+    pub(super) fn last_cuts(&self) -> &[(CoreId, Sequence)] {
+        self.cuts.last_key_value().map_or(&[], |(_, known)| &known.cuts)
+    }
+
     /// Somebody opened the log: see the top.
     pub(super) fn forget_pending(&mut self) {
         self.cuts.retain(|_, known| known.is_settled);

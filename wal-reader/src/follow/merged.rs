@@ -286,7 +286,9 @@ impl MergedFollower {
     /// Looks at the files of every core; those of cores that are far enough not, if `only_short`.
     fn look_at_all(&mut self, only_short: bool) -> Result<Found, FollowError> {
         let inventory = Inventory::list(&*self.source)?;
-        let cut = self.target.iter().flat_map(|target| &target.cuts).filter(|(_, cut)| *cut > Sequence(0));
+        // Also those of which no file is left: what they had may have been released unread.
+        let cuts = self.target.iter().flat_map(|target| &target.cuts).chain(self.horizon.last_cuts());
+        let cut = cuts.filter(|(_, cut)| *cut > Sequence(0));
         let cores: Vec<_> = inventory.segments.keys().copied().chain(cut.map(|(core, _)| *core)).collect();
         cores.into_iter().for_each(|core| self.add_lane(core));
         // First, of all cores, whether somebody opened the log: what is read afterwards was written afterwards, or is durable.
