@@ -252,6 +252,7 @@ fn live(seed: u64) -> Story {
     }
     company.lock().pursuits = whats.into_iter().map(|what| Pursuit::begin(what, &story)).collect();
     for _ in 0..120 {
+        let before = story.cores.clone();
         story.act();
         let crash = company.lock().crash.take();
         if let Some((then, reached)) = crash {
@@ -259,6 +260,13 @@ fn live(seed: u64) -> Story {
             for (pursuit, (count, position)) in company.lock().pursuits.iter_mut().zip(reached) {
                 pursuit.handed_out.truncate(count);
                 pursuit.resume(&story.disk, &position);
+            }
+            // What an opening has dropped since may be there again.
+            for (core, entries) in before {
+                let now = story.cores.entry(core).or_default();
+                if now.len() < entries.len() {
+                    *now = entries;
+                }
             }
             story.lose_power(&then);
             company.lock().crash = None;
