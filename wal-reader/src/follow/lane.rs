@@ -46,8 +46,8 @@ pub(super) struct Lane {
     compares: bool,
     /// Begin anew before anything else: the reader failed.
     is_broken: bool,
-    /// Up to here the checkpoint has it all, and what is left of it cannot be read.
-    unreadable_below: Sequence,
+    /// What the checkpoint made superfluous below this segment, and cannot be read.
+    floor: SegmentNumber,
     /// What [`Self::is_reopened`] found.
     turn: Option<Turn>,
     /// The last segment with which an opening went on; `None` before the first look.
@@ -61,13 +61,13 @@ impl Lane {
             source: Arc::clone(source),
             log_id,
             core,
-            trail: Trail::new(log_id, core, point.next, true),
+            trail: Trail::new(log_id, core, point.next, SegmentNumber(0)),
             reader: reader_behind(source, log_id, core, point),
             point,
             is_loaded: false,
             compares: true,
             is_broken: false,
-            unreadable_below: Sequence(0),
+            floor: SegmentNumber(0),
             turn: None,
             resumed: None,
             discovered: Discovered::default(),
@@ -85,9 +85,7 @@ impl Lane {
     /// Goes on from another point.
     pub(super) fn seek(&mut self, point: CorePoint) {
         self.point = point;
-        // The entry before is there to be compared, if it is there.
-        let begins_before = point.next > self.unreadable_below;
-        self.trail = Trail::new(self.log_id, self.core, point.next, begins_before);
+        self.trail = Trail::new(self.log_id, self.core, point.next, self.floor);
         self.reader = reader_behind(&self.source, self.log_id, self.core, point);
         (self.is_loaded, self.compares, self.is_broken) = (false, true, false);
         self.turn = None;
@@ -280,10 +278,12 @@ impl Lane {
         };
         let manifest = if is_damage { read_manifest(&*self.source, self.log_id) } else { Ok(None) };
         let released = manifest.ok().flatten().and_then(|manifest| manifest.core(self.core).copied());
-        match released.map(|released| released.sequence) {
-            Some(released) if released > self.point.next => Some(self.fell_behind(released)),
-            Some(released) if released == self.point.next && released > self.unreadable_below => {
-                self.unreadable_below = released;
+        match released {
+            Some(released) if released.sequence > self.point.next => {
+                Some(self.fell_behind(released.sequence))
+            }
+            Some(released) if released.sequence == self.point.next && released.segment > self.floor => {
+                self.floor = released.segment;
                 None
             }
             _ => Some(error),

@@ -73,6 +73,7 @@ pub(crate) struct Trail {
     sealed: bool,
     /// While `links` is empty: begin before `order.sequence` if that is possible, not at it.
     begins_before: bool,
+    floor: SegmentNumber,
     proven: Option<(SegmentNumber, u64)>,
     /// The last segment with which an opening went on.
     resumed: Option<SegmentNumber>,
@@ -84,8 +85,9 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    /// A trail that will begin with `next`; with the entry before it, if there is one and `begins_before`.
-    pub(crate) fn new(log_id: LogId, core: CoreId, next: Sequence, begins_before: bool) -> Self {
+    /// A trail that will begin in the segment with the entry before `next`, or at `next` if there is none. Segments below
+    /// `floor` are of no concern.
+    pub(crate) fn new(log_id: LogId, core: CoreId, next: Sequence, floor: SegmentNumber) -> Self {
         Self {
             log_id,
             core,
@@ -93,7 +95,8 @@ impl Trail {
             offset: 0,
             order: Order { sequence: next, ..Order::default() },
             sealed: false,
-            begins_before,
+            begins_before: true,
+            floor,
             proven: None,
             resumed: None,
             file: None,
@@ -385,6 +388,7 @@ impl Trail {
         self.links = chain.into_iter().rev().collect();
         let Some(first) = self.links.front().copied() else { return Ok(Turn::Onward) };
         if !self.begins_before && first.first_sequence != wanted {
+            self.links.clear();
             return Ok(Turn::Back);
         }
         let before = if self.begins_before { Order::default() } else { self.order };
@@ -412,6 +416,9 @@ impl Trail {
         source: &dyn Source,
         segment: SegmentNumber,
     ) -> Result<Option<SegmentHeader>, ReadError> {
+        if segment < self.floor {
+            return Ok(None);
+        }
         let state = read_state(source, self.log_id, self.core, segment)?;
         Ok(state.as_ref().and_then(SegmentState::header).copied())
     }
