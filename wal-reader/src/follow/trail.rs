@@ -73,6 +73,7 @@ pub(crate) struct Trail {
     sealed: bool,
     /// While `links` is empty: begin before `order.sequence` if that is possible, not at it.
     begins_before: bool,
+    /// Segments below are passed over, as if they were gone: the checkpoint has what they hold.
     floor: SegmentNumber,
     proven: Option<(SegmentNumber, u64)>,
     /// The last segment with which an opening went on.
