@@ -18,6 +18,7 @@ use std::error::Error;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use common::*;
 use wal_coordinator::store::StoreError;
@@ -249,6 +250,61 @@ fn fill_every_byte(path: &Path) {
     }
 }
 
+/// Room that a checkpoint needs, and less than a segment does.
+const CHECKPOINT_ROOM: u64 = 48 * 1024;
+
+/// On a disk that `fill` leaves room for a checkpoint on, and none for a segment: entries that are accepted for the rest of
+/// a segment, which the seal of a checkpoint then ends, are no reason for that checkpoint to fail. It alone makes room.
+fn checkpoint_makes_room_for_what_came_behind_its_cut(path: &Path, fill: impl FnOnce(&Watched), told: &str) {
+    let watched = Watched::new(path);
+    let mut options = watched.under(config(path, 2));
+    // One core's end of an epoch after the other's, on this thread.
+    options.threads_max = 1;
+    let mut manager = PerCoreWalManager::new(options).unwrap();
+    let mut writers: Vec<_> = (0..2).map(|core| manager.take_writer(core).unwrap()).collect();
+    let append = |writer: &mut CoreWalWriter| {
+        let (key, value) = entry(writer.core_id().index(), writer.position().0);
+        writer.append_put(&key, &value).unwrap_or_else(|error| panic!("{told}: {error}"));
+    };
+    for writer in &mut writers {
+        (0..5).for_each(|_| append(writer));
+        writer.sync().unwrap();
+        append(writer);
+    }
+    fill(&watched);
+    let late = Arc::new(parking_lot::Mutex::new(writers.remove(1)));
+    let of_hook = Arc::clone(&late);
+    watched.set_hook(move |kind, name| {
+        // Core 0 is at its end of the epoch, so core 1 appends to the next one; its own end comes after that.
+        if kind == Kind::Sync
+            && name.starts_with("wal-00000")
+            && let Some(mut writer) = of_hook.try_lock()
+            && writer.position() == Sequence(6)
+        {
+            let (key, value) = entry(1, 6);
+            writer.append_put(&key, &value).expect("there is room in the current segment");
+        }
+    });
+    let report = CheckpointCoordinator::new(&manager).create_checkpoint();
+    let report = report.unwrap_or_else(|error| panic!("{told}: {error}"));
+    assert_eq!((report.entries, report.segments_released), (12, 2), "{told}");
+    assert_eq!(late.lock().sync().unwrap(), Sequence(7), "{told}: no room after the checkpoint");
+    append(&mut writers[0]);
+    writers[0].sync().unwrap_or_else(|error| panic!("{told}: {error}"));
+    assert_eq!(check_recovers(&crash_copy(path).1, &[7, 7], told), [7, 7], "{told}");
+    watched.set_hook(|_, _| {});
+}
+
+#[test]
+fn a_checkpoint_on_a_full_disk_makes_room_for_what_came_behind_its_cut() {
+    let (_directory, path) = place();
+    let fill = |watched: &Watched| {
+        let used: u64 = contents(&path).values().map(|bytes| bytes.len() as u64).sum();
+        watched.set_quota(Some(used + CHECKPOINT_ROOM));
+    };
+    checkpoint_makes_room_for_what_came_behind_its_cut(&path, fill, "a quota");
+}
+
 const ON_SMALL_DISKS: &str = "WAL_TEST_SMALL_DISKS";
 
 /// In a child process with mounts of its own: one life on each of many small file systems.
@@ -269,7 +325,17 @@ fn role_on_small_disks() {
             assert!(runs("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], &disk));
         }
         *(if is_ext4 { &mut on_ext4 } else { &mut on_tmpfs }) += 1;
-        life_on_a_small_disk(&disk, &format!("disk of {kib} KiB, WAL_FULL_DISK_SEED={seed}"), random);
+        let told = format!("disk of {kib} KiB, WAL_FULL_DISK_SEED={seed}");
+        life_on_a_small_disk(&disk, &told, random);
+        std::fs::remove_dir_all(disk.join("log")).unwrap();
+        let rest = disk.join("rest");
+        let fill = |_: &Watched| {
+            let room = disk.join("room");
+            std::fs::write(&room, vec![3; CHECKPOINT_ROOM as usize]).unwrap();
+            fill_every_byte(&rest);
+            std::fs::remove_file(room).unwrap();
+        };
+        checkpoint_makes_room_for_what_came_behind_its_cut(&disk.join("log"), fill, &told);
         assert!(runs("umount", &[], &disk));
     }
     println!("\n{on_tmpfs} sizes on tmpfs, {on_ext4} on ext4");

@@ -333,7 +333,11 @@ impl CoreLog {
     fn attempt(&self, end: Option<&EpochEnd>) -> Result<Option<SealedAt>, DrainError> {
         let (ticket, outcome) = {
             let mut drain = self.drain.lock();
-            let outcome = drain.write_out().and_then(|()| Self::write_end(&mut drain, end));
+            let outcome = match drain.write_out() {
+                Ok(()) => Self::write_end(&mut drain, end),
+                Err(DrainError::NoSegment(error)) => Self::sealed_before(&drain, end, error),
+                Err(error) => Err(error),
+            };
             self.publish_drain(&drain);
             stall::at(Place::WrittenOut);
             if matches!(outcome, Err(DrainError::InDoubt(_))) {
@@ -390,6 +394,17 @@ impl CoreLog {
             return Ok(None);
         }
         drain.seal(end.epoch.next()).map(|sealed| Some(SealedAt { has_barrier, ..sealed }))
+    }
+
+    /// Where the log of the epoch ends, although what comes after it has no place: the checkpoint that wants to know may
+    /// be all that makes room. Without the barrier, since that would stand before what is still to be repeated.
+    fn sealed_before(
+        drain: &Drain,
+        end: Option<&EpochEnd>,
+        error: WriterError,
+    ) -> Result<Option<SealedAt>, DrainError> {
+        let sealed = end.filter(|end| end.seal).and_then(|end| drain.sealed(end.epoch.next()));
+        sealed.map(Some).ok_or(DrainError::NoSegment(error))
     }
 
     /// After a failed write or sync: goes back to what is durable, or poisons.

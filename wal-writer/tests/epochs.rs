@@ -170,6 +170,10 @@ fn seals_of_many_epochs_stand_at_their_cuts_while_syncs_fail() {
                 while reader.advance().unwrap() {}
                 assert_eq!(reader.entries(), cut.0);
             }
+            // What was appended beyond the cut may have found no segment.
+            if rig.writer.sync().is_err() {
+                break;
+            }
             rig.check_durable();
         }
     }

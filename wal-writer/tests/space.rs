@@ -105,6 +105,31 @@ fn what_has_a_place_becomes_durable_although_the_rest_has_none() {
 }
 
 #[test]
+fn a_checkpoint_ends_its_epoch_although_entries_of_the_next_find_no_room() {
+    for retention in [Retention::UntilDurable, Retention::UntilWritten] {
+        let mut rig = rig(LogOptions { retention, ..SMALL });
+        rig.puts(5, 100);
+        rig.storage.set_quota(Some(rig.storage.used_bytes()));
+        rig.log.request_seal(Epoch(2));
+        let (closed, cut) = rig.close_epoch();
+        // Accepted for the rest of a segment that the seal then ends. Only what the checkpoint releases can take them.
+        rig.puts(2, 100);
+        let barrier = Some(Barrier { durable_epoch: Epoch(0), cuts: vec![(common::CORE, cut)] });
+        let end = EpochEnd { epoch: closed, barrier, seal: true };
+        for _ in 0..2 {
+            let sealed = rig.log.end_epoch(&end).unwrap().unwrap();
+            assert_eq!(sealed.end.map(|end| end.sequence), Some(cut));
+            assert!(sealed.is_complete && !sealed.has_barrier);
+            assert_eq!(rig.log.durable(), cut);
+        }
+        // The checkpoint is done: the segment is released and used again.
+        rig.supply.recycle(common::CORE, &[SegmentNumber(0)]).unwrap();
+        rig.supply.prepare(common::CORE).unwrap();
+        assert_eq!(rig.writer.sync().unwrap(), rig.writer.position());
+    }
+}
+
+#[test]
 fn short_writes_and_interruptions_change_no_byte() {
     let run = |trouble: Trouble| {
         let mut rig = rig(SMALL);

@@ -291,6 +291,11 @@ impl Drain {
         Ok(self.sealed_at)
     }
 
+    /// What [`Drain::seal`] returns for this epoch, if that one is made.
+    pub(crate) fn sealed(&self, epoch: Epoch) -> Option<SealedAt> {
+        Some(self.sealed_at).filter(|sealed| sealed.before == epoch)
+    }
+
     /// Where the log ends, as written: the end of the current segment, or of the one before if none is begun.
     pub(crate) fn written_position(&self) -> Option<SegmentPosition> {
         let sequence = self.written.sequence;
