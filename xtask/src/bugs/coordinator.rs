@@ -6,8 +6,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "released-before-the-manifest",
         file: "wal-coordinator/src/checkpoint.rs",
-        old: "        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
-        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
+        old: "        {\n            let _span = trace::manifest(manifest.runs.len());\n",
+        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        {\n            let _span = trace::manifest(manifest.runs.len());\n",
         test: Test::In("wal-coordinator", "power_loss", "no_power_loss_takes_what_any_rung_promised"),
         harm: "a power loss takes both the log and the checkpoint",
     },
@@ -292,5 +292,16 @@ pub(super) const BUGS: &[Bug] = &[
             "of_eight_openers_one_owns_the_log_until_it_is_killed_and_no_other_touches_it",
         ),
         harm: "who is refused has changed another's log",
+    },
+    Bug {
+        name: "leftover-run-in-the-way",
+        file: "wal-coordinator/src/store/attempt.rs",
+        old: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}",
+        new: "Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.next_run == 0 => {}",
+        test: Test::Unit(
+            "wal-coordinator",
+            "store::tests::faults::a_crash_between_runs_and_manifest_leaves_orphans_that_published_removes",
+        ),
+        harm: "a run that a killed process left keeps every later checkpoint from being made",
     },
 ];

@@ -6,8 +6,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "kill-released-before-the-manifest",
         file: "wal-coordinator/src/checkpoint.rs",
-        old: "        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
-        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
+        old: "        {\n            let _span = trace::manifest(manifest.runs.len());\n",
+        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        {\n            let _span = trace::manifest(manifest.runs.len());\n",
         test: Test::Kills("manifest-synced"),
         harm: "a process that is killed in a checkpoint leaves neither the log nor the checkpoint",
     },

@@ -155,6 +155,11 @@ fn cargo(workspace: &Workspace, test: &Test) -> Command {
         Test::Kills(_) => "kills",
     });
     cargo.env("CARGO_TARGET_DIR", target);
+    // Every bug is a build, and few runs are long: what is built fast is over sooner.
+    for (name, value) in [("DEV_DEBUG", "0"), ("RELEASE_DEBUG", "0"), ("RELEASE_OPT_LEVEL", "1")] {
+        cargo.env(format!("CARGO_PROFILE_{name}"), value);
+    }
+    cargo.env("CARGO_INCREMENTAL", "1");
     cargo
 }
 

@@ -54,8 +54,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "schedule-released-before-the-manifest",
         file: "wal-coordinator/src/checkpoint.rs",
-        old: "        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
-        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        publish_manifest(shared.storage.as_ref(), &manifest)?;\n",
+        old: "        {\n            let _span = trace::manifest(manifest.runs.len());\n",
+        new: "        drop(pin);\n        let pin = ();\n        shared.retention.advance(manifest.clone());\n        release(&shared);\n        {\n            let _span = trace::manifest(manifest.runs.len());\n",
         test: Test::Schedules("checkpoints"),
         harm: "a power loss takes both the log and the checkpoint",
     },

@@ -311,4 +311,16 @@ pub(super) const BUGS: &[Bug] = &[
         test: Test::In("wal-writer", "epochs", "the_barrier_of_a_later_epoch_never_stands_before_a_seal"),
         harm: "a checkpoint takes the only trace of an epoch that was called durable",
     },
+    Bug {
+        name: "seal-forgotten-for-want-of-room",
+        file: "wal-writer/src/log.rs",
+        old: "Err(DrainError::NoSegment(error)) => Self::sealed_before(&drain, end, error),",
+        new: "Err(DrainError::NoSegment(error)) => Err(DrainError::NoSegment(error)),",
+        test: Test::In(
+            "wal-coordinator",
+            "full_disk",
+            "a_checkpoint_on_a_full_disk_makes_room_for_what_came_behind_its_cut",
+        ),
+        harm: "on a full disk no checkpoint ever succeeds again, and none makes room",
+    },
 ];
