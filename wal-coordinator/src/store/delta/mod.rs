@@ -4,7 +4,9 @@
 //! and of each key all but the newest dropped. That costs one comparison sort per budget-full, no hash that hostile
 //! keys could degrade and no allocation per key, and the result is in the order in which a run is written.
 
-use std::cmp::Ordering;
+mod order;
+
+use self::order::{AHEAD, Slot};
 
 /// Before a record's key and value: their lengths, four bytes each.
 const RECORD_HEADER_BYTES: usize = 8;
@@ -25,15 +27,6 @@ pub(super) struct Delta {
     index: Vec<Slot>,
     /// Bytes of the records in the index.
     live_bytes: usize,
-}
-
-/// A record in the index.
-#[derive(Clone, Copy)]
-struct Slot {
-    /// The first eight bytes of the key behind what all keys share: decides most comparisons without a cache miss.
-    prefix: u64,
-    /// Where the record starts.
-    at: usize,
 }
 
 impl Delta {
@@ -73,35 +66,6 @@ impl Delta {
         self.records += 1;
         let within = self.records == 1 || self.held_bytes() <= self.budget_bytes;
         assert!(within, "{} bytes collected, the budget is {}", self.held_bytes(), self.budget_bytes);
-    }
-
-    /// Brings the records into the order of their keys and drops from the index what was overwritten.
-    pub(super) fn sort(&mut self) {
-        // What the arena has not used makes room for the index.
-        self.arena.shrink_to_fit();
-        let mut index = Vec::with_capacity(self.records);
-        let shared = self.shared_prefix_bytes();
-        let mut at = 0;
-        while at < self.arena.len() {
-            let (key, value) = self.record(at);
-            index.push(Slot { prefix: prefix_of(&key[shared..]), at });
-            at += record_bytes(key, value);
-        }
-        let tail = |slot: &Slot| &self.key(slot.at)[shared..];
-        index.sort_unstable_by(|a, b| {
-            let by_key = a.prefix.cmp(&b.prefix).then_with(|| tail(a).cmp(tail(b)));
-            // Of one key the newest comes first, so that it is the one that stays.
-            if by_key == Ordering::Equal { b.at.cmp(&a.at) } else { by_key }
-        });
-        index.dedup_by(|next, kept| next.prefix == kept.prefix && tail(next) == tail(kept));
-        self.live_bytes = index
-            .iter()
-            .map(|slot| {
-                let (key, value) = self.record(slot.at);
-                record_bytes(key, value)
-            })
-            .sum();
-        self.index = index;
     }
 
     /// After [`Self::sort`]: keys.
@@ -144,7 +108,10 @@ impl Delta {
 
     /// After [`Self::sort`]: keys ascending, each with its last value, or `None` if it was deleted.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.index.iter().map(|slot| self.record(slot.at))
+        self.index.chunks(AHEAD).flat_map(|chunk| {
+            self.fetch(chunk);
+            chunk.iter().map(|slot| self.record(slot.at))
+        })
     }
 
     /// Grows by doubling, but not beyond the budget as doubling would.
@@ -154,24 +121,6 @@ impl Delta {
             let doubled = (2 * self.arena.capacity()).max(ARENA_BYTES_MIN).min(self.budget_bytes);
             self.arena.reserve_exact(doubled.max(needed) - self.arena.len());
         }
-    }
-
-    /// How many bytes all keys begin with alike.
-    fn shared_prefix_bytes(&self) -> usize {
-        if self.records == 0 {
-            return 0;
-        }
-        let (mut shared, _) = self.record(0);
-        let mut at = 0;
-        while at < self.arena.len() {
-            let (key, value) = self.record(at);
-            if !key.starts_with(shared) {
-                let common = shared.iter().zip(key).take_while(|(a, b)| a == b).count();
-                shared = &shared[..common];
-            }
-            at += record_bytes(key, value);
-        }
-        shared.len()
     }
 
     #[inline]
@@ -199,14 +148,6 @@ impl Delta {
 
 fn record_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
     RECORD_HEADER_BYTES + key.len() + value.map_or(0, <[u8]>::len)
-}
-
-/// Orders as the key does, as far as eight bytes go.
-fn prefix_of(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let count = key.len().min(8);
-    bytes[..count].copy_from_slice(&key[..count]);
-    u64::from_le_bytes(bytes).swap_bytes()
 }
 
 #[cfg(test)]
@@ -255,6 +196,41 @@ mod tests {
         let mut reversed = sorted.clone();
         reversed.reverse();
         check(&reversed, &sorted);
+    }
+
+    /// Keys of few letters, so that many are equal, begin alike for more than eight bytes, or begin others.
+    #[test]
+    fn what_is_drawn_comes_out_as_from_a_map() {
+        for seed in 0..300_u64 {
+            let mut state = seed;
+            let mut below = |bound: usize| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                usize::try_from(state >> 33).unwrap() % bound
+            };
+            let (letters, pieces, piece_bytes) = (1 + below(3), 1 + below(12), 1 + below(12));
+            let always = vec![7; below(2) * 20];
+            let mut delta = Delta::new(1 << 24);
+            let mut map = std::collections::BTreeMap::new();
+            for number in 0..1 + below(3000) {
+                let mut key = always.clone();
+                for _ in 0..below(pieces + 1) {
+                    key.extend(vec![u8::try_from(below(letters)).unwrap(); piece_bytes]);
+                }
+                key.truncate(key.len() - below(3).min(key.len()));
+                let value = (below(4) > 0).then(|| number.to_le_bytes().repeat(below(60)));
+                delta.push(&key, value.as_deref());
+                map.insert(key, value);
+            }
+            let expected: Vec<_> =
+                map.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
+            delta.sort();
+            assert!(delta.iter().eq(expected.iter().copied()), "seed {seed}");
+            let live: usize = expected.iter().map(|(key, value)| record_bytes(key, *value)).sum();
+            assert_eq!((delta.keys(), delta.live_bytes()), (map.len(), live), "seed {seed}");
+            delta.compact();
+            delta.sort();
+            assert!(delta.iter().eq(expected), "seed {seed}, after compaction");
+        }
     }
 
     #[test]
