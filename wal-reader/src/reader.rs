@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wal_format::limits::HEADER_BLOCK_BYTES;
-use wal_format::{
-    CoreId, EntryDecoder, EntryRef, Epoch, FrameKind, LogId, OrderKey, SegmentNumber, SegmentSeed, Sequence,
-};
+use wal_format::{CoreId, EntryRef, Epoch, FrameKind, LogId, OrderKey, SegmentNumber, SegmentSeed, Sequence};
 
 use crate::current::Current;
 use crate::error::{Defect, ReadError};
@@ -142,13 +140,7 @@ impl PerCoreWalReader {
             end_sequence: None,
             up_to: None,
             skip_below,
-            current: Current {
-                epoch: Epoch(0),
-                timestamp_ns: 0,
-                sequence: skip_below,
-                more: false,
-                at: None,
-            },
+            current: Current::before(skip_below),
             buffer: Vec::new(),
             remaining: 0,
             payload_at: 0,
@@ -195,11 +187,8 @@ impl PerCoreWalReader {
     /// As of [`Self::range`]. After an error, and after the end, every further call returns false.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, ReadError> {
-        while self.remaining == 0 {
-            if !self.next_data_frame()? {
-                self.current.at = None;
-                return Ok(false);
-            }
+        if self.remaining == 0 && !self.next_data_frame()? {
+            return Ok(false);
         }
         if self.decode_entry() { Ok(true) } else { Err(self.undecodable()) }
     }
@@ -230,12 +219,7 @@ impl PerCoreWalReader {
     #[inline]
     #[must_use]
     pub fn order_key(&self) -> OrderKey {
-        OrderKey {
-            epoch: self.current.epoch,
-            timestamp_ns: self.current.timestamp_ns,
-            core_id: self.core,
-            sequence: self.current.sequence,
-        }
+        self.current.order_key(self.core)
     }
 
     /// Whether the next entry belongs to the same batch as the current one.
@@ -290,21 +274,11 @@ impl PerCoreWalReader {
     #[inline]
     fn decode_entry(&mut self) -> bool {
         let payload = self.frames.as_ref().map_or(&[][..], FrameReader::payload);
-        let mut decoder = EntryDecoder::new(payload.get(self.payload_at..).unwrap_or(&[]));
-        let Ok(Some(raw)) = decoder.next_entry() else { return false };
-        let Some(timestamp_ns) = self.current.timestamp_ns.checked_add(raw.timestamp_delta) else {
-            return false;
-        };
-        let end = payload.len() - decoder.remaining();
+        let Some(end) = self.current.step(payload, self.payload_at) else { return false };
         self.remaining -= 1;
-        if self.remaining == 0 && (raw.more || end != payload.len()) {
+        if self.remaining == 0 && (self.current.more || end != payload.len()) {
             return false;
         }
-        self.current.at = Some(self.payload_at);
-        self.current.timestamp_ns = timestamp_ns;
-        // Set to one below the first when the frame was loaded.
-        self.current.sequence = Sequence(self.current.sequence.0.wrapping_add(1));
-        self.current.more = raw.more;
         self.payload_at = end;
         self.entries += 1;
         true
@@ -316,7 +290,7 @@ impl PerCoreWalReader {
         if !matches!(step, Ok(true)) {
             self.spans.clear();
             self.close();
-            self.current.at = None;
+            self.current.leave();
         }
         step
     }
@@ -330,7 +304,7 @@ impl PerCoreWalReader {
                 self.open_span(&span)?;
                 continue;
             };
-            if self.current.at.take().is_some() {
+            if self.current.leave() {
                 frames.set_last_timestamp(self.current.timestamp_ns);
             }
             match frames.step()? {
@@ -352,13 +326,7 @@ impl PerCoreWalReader {
             }
             self.remaining = header.entry_count;
             self.payload_at = 0;
-            self.current = Current {
-                epoch: header.epoch,
-                timestamp_ns: header.base_timestamp,
-                sequence: Sequence(header.first_sequence.0.wrapping_sub(1)),
-                more: false,
-                at: None,
-            };
+            self.current = Current::before_frame(header);
             if header.first_sequence < self.skip_below {
                 self.skip_entries()?;
             }
@@ -451,7 +419,7 @@ impl PerCoreWalReader {
         let position = self.position();
         self.spans.clear();
         self.close();
-        self.current.at = None;
+        self.current.leave();
         let reason = "the frame's checksum holds, but its entries do not decode as its header says";
         let sequence = Sequence(position.sequence.0.wrapping_add(1));
         ReadError::Corrupt(self.defect(position.segment, position.offset, sequence, reason.to_owned()))
