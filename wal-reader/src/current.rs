@@ -167,7 +167,8 @@ mod tests {
             (0, WalOperation::EpochBarrier),
             (128, put(0, 5)),
         ];
-        let bytes = |(delta, operation): &(u64, WalOperation)| entry::entry_bytes(*delta, &operation.as_ref());
+        let bytes =
+            |(delta, operation): &(u64, WalOperation)| entry::entry_bytes(*delta, &operation.as_ref());
         let mut payload = vec![0; operations.iter().map(bytes).sum()];
         let mut encoder = EntryEncoder::new(&mut payload);
         for (number, (delta, operation)) in operations.iter().enumerate() {

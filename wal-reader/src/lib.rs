@@ -127,6 +127,7 @@ mod witness;
 mod merge;
 mod reader;
 mod spans;
+mod tournament;
 
 mod follow;
 

@@ -1,12 +1,10 @@
 //! The logs of all cores as one stream, in the global order, in bounded memory: one buffer per core.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use wal_format::{EntryRef, Epoch, OrderKey};
+use wal_format::{EntryRef, Epoch};
 
 use crate::error::{Defect, ReadError};
 use crate::reader::PerCoreWalReader;
+use crate::tournament::{Key, Tournament};
 
 /// Merges the readers of several cores by [`OrderKey`]: epoch, then timestamp, then core, then sequence.
 ///
@@ -14,13 +12,13 @@ use crate::reader::PerCoreWalReader;
 /// this checks that the whole never steps back, so a merge that ends without an error was sorted.
 pub struct MergedReader {
     readers: Vec<PerCoreWalReader>,
+    /// Which of them holds the least entry, once they were started.
+    tournament: Option<Tournament>,
     /// The reader that holds the current entry.
     current: Option<usize>,
-    /// All other readers that have an entry, by its key. Its least key bounds how long `current` may go on.
-    others: BinaryHeap<Reverse<(OrderKey, usize)>>,
     up_to: Option<Epoch>,
-    started: bool,
-    last: Option<OrderKey>,
+    /// Place of the current entry, or of the last.
+    last: Option<Key>,
     entries: u64,
 }
 
@@ -28,8 +26,7 @@ impl MergedReader {
     /// Merges these readers, at most one per core.
     #[must_use]
     pub fn new(readers: Vec<PerCoreWalReader>) -> Self {
-        let others = BinaryHeap::with_capacity(readers.len());
-        Self { readers, current: None, others, up_to: None, started: false, last: None, entries: 0 }
+        Self { readers, tournament: None, current: None, up_to: None, last: None, entries: 0 }
     }
 
     /// Stops before the first entry of an epoch above `epoch`.
@@ -45,24 +42,13 @@ impl MergedReader {
     /// As of [`PerCoreWalReader::advance`], of any core; [`ReadError::Corrupt`] if the order steps back.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, ReadError> {
-        if !self.started {
-            self.start()?;
-        }
-        if let Some(current) = self.current {
-            let Some(reader) = self.readers.get_mut(current) else { return Ok(false) };
-            if reader.advance()? {
-                let key = reader.order_key();
-                // The common case, a run of entries from one core, ends here.
-                if self.others.peek().is_some_and(|Reverse((other, _))| *other < key) {
-                    self.change_to_least(key, current);
-                }
-            } else {
-                self.current = self.others.pop().map(|Reverse((_, index))| index);
-            }
-        } else {
-            self.current = self.others.pop().map(|Reverse((_, index))| index);
-        }
-        self.check_step()
+        let (Some(current), Some(tournament)) = (self.current, &mut self.tournament) else {
+            return self.start();
+        };
+        let Some(reader) = self.readers.get_mut(current) else { return Ok(false) };
+        tournament.replace(if reader.advance()? { Key::of(&reader.order_key()) } else { Key::END });
+        let (winner, key) = tournament.winner();
+        self.take(winner, key)
     }
 
     /// The current entry: that to which [`Self::advance`] stepped.
@@ -106,40 +92,34 @@ impl MergedReader {
         self.readers.iter().map(PerCoreWalReader::bytes_read).sum()
     }
 
-    fn start(&mut self) -> Result<(), ReadError> {
-        self.started = true;
-        for (index, reader) in self.readers.iter_mut().enumerate() {
-            if reader.advance()? {
-                self.others.push(Reverse((reader.order_key(), index)));
-            }
+    /// Steps to the first entry; behind the last there is none.
+    #[cold]
+    fn start(&mut self) -> Result<bool, ReadError> {
+        if self.tournament.is_some() {
+            return Ok(false);
         }
-        Ok(())
-    }
-
-    /// Puts the current reader back among the others and takes the one with the least key.
-    fn change_to_least(&mut self, key: OrderKey, index: usize) {
-        // One sift-down in place of a pop and a push.
-        if let Some(mut least) = self.others.peek_mut() {
-            let Reverse((_, next)) = std::mem::replace(&mut *least, Reverse((key, index)));
-            self.current = Some(next);
+        let mut keys = Vec::with_capacity(self.readers.len());
+        for reader in &mut self.readers {
+            keys.push(if reader.advance()? { Key::of(&reader.order_key()) } else { Key::END });
         }
+        let tournament = self.tournament.insert(Tournament::new(&keys));
+        let (winner, key) = tournament.winner();
+        self.take(winner, key)
     }
 
     #[inline]
-    fn check_step(&mut self) -> Result<bool, ReadError> {
-        let Some(reader) = self.current.and_then(|index| self.readers.get(index)) else {
-            return Ok(false);
-        };
-        let key = reader.order_key();
-        if self.up_to.is_some_and(|epoch| key.epoch > epoch) {
+    fn take(&mut self, winner: usize, key: Key) -> Result<bool, ReadError> {
+        // A reader has checked that its own entries follow from each other.
+        let is_ordered = self.current == Some(winner) || self.last.is_none_or(|last| last.is_below(&key));
+        if key == Key::END || self.up_to.is_some_and(|up_to| key.epoch() > up_to) {
             self.current = None;
-            self.others.clear();
             return Ok(false);
         }
-        if self.last.is_some_and(|last| last >= key) {
-            return Err(stepped_back(reader));
+        if !is_ordered {
+            self.current = None;
+            return Err(stepped_back(&self.readers[winner]));
         }
-        self.last = Some(key);
+        (self.current, self.last) = (Some(winner), Some(key));
         self.entries += 1;
         Ok(true)
     }
