@@ -91,8 +91,10 @@ fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<
 
 #[cfg(test)]
 mod tests {
-    use wal_format::OperationRef;
-    use wal_reader::testing::LogBuilder;
+    use std::sync::Arc;
+
+    use wal_format::{OperationRef, Origin};
+    use wal_reader::testing::{Faults, FaultySource, LogBuilder};
 
     use super::*;
 
@@ -140,5 +142,52 @@ mod tests {
             let seed = SegmentSeed::new(log_id, core, SegmentNumber(0));
             assert_eq!(synced_through(&*file, &seed).unwrap(), if proves { claim } else { 0 }, "{claims}");
         }
+    }
+
+    /// Settles core 0 of `log`, whose segments are those of `numbers`, and compares what is proven in the end, and where
+    /// each file was dropped from, newest first.
+    #[track_caller]
+    fn check_settled(log: &LogBuilder, numbers: &[u64], proven: Option<(u64, u64)>, dropped: &[(u64, u64)]) {
+        let source = FaultySource::new(Arc::new(log.source()), Faults::default());
+        let segments: Vec<_> = numbers.iter().copied().map(SegmentNumber).collect();
+        let settled = settle(&source, log.log_id(), CoreId(0), &segments).unwrap();
+        assert_eq!(settled, proven.map(|(segment, through)| (SegmentNumber(segment), through)));
+        let name = |segment| segment_name(CoreId(0), SegmentNumber(segment));
+        let asked = |(segment, from): &(u64, u64)| {
+            [format!("sync {}", name(*segment)), format!("drop {} {from}", name(*segment))]
+        };
+        assert_eq!(source.log(), dropped.iter().flat_map(asked).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn files_are_asked_back_to_the_newest_in_which_anything_is_proven() {
+        let core = CoreId(0);
+        let mut log = LogBuilder::new(LogId([7; 16]));
+        log.put(core, b"a", b"value");
+        check_settled(&log, &[0], None, &[(0, 0)]);
+        log.sync(core);
+        let durable = log.end(core);
+        // Its own frame says so.
+        log.put(core, b"b", b"value");
+        check_settled(&log, &[0], Some((0, durable.offset)), &[(0, durable.offset)]);
+        log.put(core, b"c", b"value");
+        let written = log.end(core);
+        // A rotation says no more of the segment before than was known.
+        log.begin(core, SegmentNumber(1), Origin::Rotation, Some(written));
+        log.put(core, b"d", b"value");
+        check_settled(&log, &[0, 1], Some((0, durable.offset)), &[(1, 0), (0, durable.offset)]);
+        // A continuation says it of the segment in which the sync failed, not of the one between.
+        log.begin(core, SegmentNumber(2), Origin::Continuation, Some(durable));
+        log.put(core, b"b", b"value");
+        let asked = [(2, 0), (1, 0), (0, durable.offset)];
+        check_settled(&log, &[0, 1, 2], Some((0, durable.offset)), &asked);
+        log.sync(core);
+        let end = log.end(core);
+        // A resumption records where all before ends, after a sync.
+        log.begin(core, SegmentNumber(3), Origin::Resumption, Some(end));
+        check_settled(&log, &[0, 1, 2, 3], Some((2, end.offset)), &[(3, 0), (2, end.offset)]);
+        // A file that is gone is passed.
+        log.release(core, SegmentNumber(2));
+        check_settled(&log, &[0, 1, 2, 3], Some((0, durable.offset)), &[(3, 0), (1, 0), (0, durable.offset)]);
     }
 }

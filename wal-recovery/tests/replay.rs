@@ -211,6 +211,13 @@ fn the_report_is_readable_by_people_and_machines() {
     }
     let table = recovered.report.to_string();
     assert!(table.contains("ZERO-PAST") && table.contains("checkpoint   epoch 1, 1 runs"), "{table}");
+    // A reason is given where there is something to explain.
+    assert!(!table.contains("      at "), "{table}");
+    let name = log.core(B).name();
+    let mut torn = log.source();
+    *torn.get_mut(&name).unwrap().last_mut().unwrap() ^= 1;
+    let table = recover(&torn).unwrap().1.report.to_string();
+    assert_eq!(table.matches("      at segment 0 offset 4096").count(), 1, "{table}");
     let segment = &recovered.report.cores[0].segments[0];
     assert_eq!((segment.entries, segment.frames), (4, 3));
     assert_eq!(segment.epochs, Some((Epoch(1), Epoch(2))));

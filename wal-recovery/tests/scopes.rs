@@ -123,8 +123,13 @@ fn a_consistent_cut_without_any_barrier_is_the_checkpoint_or_nothing() {
 fn an_epoch_below_the_checkpoint_cannot_be_had() {
     let mut log = three_epochs();
     log.manifest(&log.empty_manifest(2));
-    let result = recover_with(&log.source(), Scope::UpToEpoch(Epoch(1)), Mode::Strict);
-    assert!(matches!(result, Err(RecoveryError::BeforeCheckpoint { .. })));
+    for mode in [Mode::Strict, Mode::Salvage] {
+        let result = recover_with(&log.source(), Scope::UpToEpoch(Epoch(1)), mode);
+        assert!(matches!(result, Err(RecoveryError::BeforeCheckpoint { .. })));
+        // The checkpoint's own epoch is the checkpoint alone.
+        let (kept, recovered) = recover_with(&log.source(), Scope::UpToEpoch(Epoch(2)), mode).unwrap();
+        assert_eq!((kept.entries.len(), recovered.resume.cut), (0, Some(Epoch(2))));
+    }
 }
 
 #[test]

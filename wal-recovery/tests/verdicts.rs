@@ -8,11 +8,11 @@
 
 mod common;
 
-use common::{A, B, LOG, recover};
+use common::{A, B, LOG, recover, recover_with};
 use wal_format::{CorePosition, Epoch, Origin, Row, SegmentNumber, Sequence};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{MemorySource, ReadError, Witness};
-use wal_recovery::RecoveryError;
+use wal_recovery::{Mode, RecoveryError, Scope};
 
 /// Three synced frames of which the last says so, and one more; returns their positions.
 fn four_frames(log: &mut LogBuilder) -> Vec<u64> {
@@ -267,6 +267,39 @@ fn a_damaged_header_block_is_a_torn_creation_unless_frames_behind_it_were_synced
             assert_eq!(recovered.report.cores[0].damaged, [SegmentNumber(1)]);
         }
     }
+}
+
+#[test]
+fn a_core_of_which_no_segment_can_be_read_goes_on_with_a_first_one() {
+    let end = |source: &MemorySource| {
+        let (_, recovered) = recover_with(source, Scope::Everything, Mode::Salvage).unwrap();
+        recovered.resume.core(A).unwrap().end
+    };
+    let mut log = LogBuilder::new(LOG);
+    log.put(A, b"a", b"value");
+    let (name, position) = (name(&mut log), log.end(A));
+    let whole = log.source();
+    assert_eq!(end(&whole), Some(position));
+    for at in [0, 20, 60] {
+        let mut torn = whole.clone();
+        torn.get_mut(&name).unwrap()[at] ^= 1;
+        assert_eq!(end(&torn), None, "header block damaged at {at}");
+    }
+    // The manifest says where it ended; there is nothing that a header could point to.
+    let mut manifest = log.empty_manifest(0);
+    manifest.cores.push(CorePosition {
+        core: A,
+        segment: position.segment,
+        offset: position.offset,
+        sequence: position.sequence,
+        last_timestamp: 0,
+        last_epoch: Epoch(0),
+    });
+    log.manifest(&manifest);
+    let mut gone = log.source();
+    assert_eq!(end(&gone), Some(position));
+    gone.remove(&name);
+    assert_eq!(end(&gone), None, "its file is gone");
 }
 
 #[test]

@@ -33,7 +33,7 @@ use crate::plan::Plan;
 pub use pieces::Piece;
 pub use report::{SalvageReport, SalvagedCore};
 
-/// Segments of the new log are sealed at this size, as an engine's are by default.
+/// Segments of the new log are as large as this, as an engine's are by default.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Writing a salvaged log failed. What was written stays under the partial name, for a look; remove it to try again.
@@ -127,7 +127,8 @@ impl Salvage {
         self
     }
 
-    /// Segments of the new log are sealed when they reach this size; 64 MiB, unless told otherwise.
+    /// Segments of the new log are sealed before a frame that would make them larger; 64 MiB, unless told otherwise. A
+    /// frame that is larger has a segment of its own.
     #[must_use]
     pub fn segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes;
@@ -241,4 +242,70 @@ fn random_log_id() -> LogId {
     id[..8].copy_from_slice(&half(1));
     id[8..].copy_from_slice(&half(2));
     LogId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use wal_format::{CoreId, Manifest};
+    use wal_reader::Directory;
+    use wal_reader::testing::LogBuilder;
+
+    use super::*;
+
+    /// Puts the files of a log into a directory of its own.
+    fn directory(log: &LogBuilder) -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        for (name, bytes) in log.source().iter() {
+            fs::write(place.path().join(name), bytes).unwrap();
+        }
+        place
+    }
+
+    fn log(entries: u8, manifest: Option<&Manifest>) -> LogBuilder {
+        let mut log = LogBuilder::new(LogId([7; 16]));
+        log.set_epoch(3);
+        for key in 0..entries {
+            log.put(CoreId(1), &[key], b"value");
+        }
+        if let Some(manifest) = manifest {
+            log.manifest(manifest);
+        }
+        log
+    }
+
+    #[test]
+    fn a_copy_that_is_not_what_was_written_is_refused() {
+        let checkpoint = LogBuilder::new(LogId([7; 16])).empty_manifest(2);
+        let written = directory(&log(3, Some(&checkpoint)));
+        let salvage = Salvage::new(Arc::new(Directory::new(written.path())));
+        let (plan, log_id) = salvage.decide().unwrap();
+        let report = SalvageReport::of_plan(&plan, log_id);
+        check(written.path(), &plan, &report).unwrap();
+        let other = LogBuilder::new(LogId([7; 16])).empty_manifest(1);
+        for (copy, says) in [
+            (log(2, Some(&checkpoint)), "core 1 has 2 entries, not 3"),
+            (log(4, Some(&checkpoint)), "core 1 has 4 entries, not 3"),
+            (log(0, Some(&checkpoint)), "core 1 has 0 entries, not 3"),
+            (log(3, Some(&other)), "its checkpoint is of epoch 1, not 2"),
+            (log(3, None), "its checkpoint is of epoch 0, not 2"),
+        ] {
+            let error = check(directory(&copy).path(), &plan, &report).unwrap_err();
+            assert!(matches!(error, SalvageError::Differs { .. }));
+            assert!(error.to_string().ends_with(says), "{error}");
+        }
+        // As many entries, and the numbers of others.
+        let mut renumbered = report.clone();
+        renumbered.cores[0].next_sequence = renumbered.cores[0].next_sequence.plus(1);
+        check(written.path(), &plan, &renumbered).unwrap_err();
+        // One that strict recovery refuses.
+        fs::remove_file(written.path().join(wal_format::names::META)).unwrap();
+        assert!(matches!(check(written.path(), &plan, &report), Err(SalvageError::Differs { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_synced_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        sync_directory(place.path()).unwrap();
+        assert!(matches!(sync_directory(&place.path().join("gone")), Err(SalvageError::Write { .. })));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wal_format::entry::entry_bytes;
-use wal_format::limits::{FRAME_PAYLOAD_BYTES_TARGET, HEADER_BLOCK_BYTES};
+use wal_format::limits::{FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_TARGET, HEADER_BLOCK_BYTES, frame_aligned};
 use wal_format::{
     Barrier, CorePosition, EntryEncoder, EntryRef, Epoch, FileName, FrameKind, LogId, Manifest, Meta,
     OperationRef, Origin, Previous, RunHeader, RunMeta, SegmentHeader, SegmentNumber, SegmentSeed, Sequence,
@@ -204,7 +204,7 @@ impl<'a> CoreLog<'a> {
             return Ok(());
         }
         // A batch that would make the frame too large goes into the next one.
-        if self.batch_at > 0 && self.payload.len() > FRAME_PAYLOAD_BYTES_TARGET {
+        if self.payload.len() > FRAME_PAYLOAD_BYTES_TARGET {
             self.close_frame()?;
         }
         self.entries += std::mem::take(&mut self.batch_entries);
@@ -218,7 +218,9 @@ impl<'a> CoreLog<'a> {
         if self.entries == 0 {
             return Ok(());
         }
-        if self.file.offset() + self.batch_at as u64 > self.segment_bytes_max {
+        let frame_bytes = FRAME_HEADER_BYTES + frame_aligned(self.batch_at);
+        // A frame that has no room in any segment gets one of its own.
+        if self.has_frames() && self.file.offset() + frame_bytes as u64 > self.segment_bytes_max {
             self.rotate(self.base_timestamp, self.base_timestamp)?;
         }
         let label = Label {
@@ -234,6 +236,11 @@ impl<'a> CoreLog<'a> {
         (self.batch_at, self.entries) = (0, 0);
         self.base_timestamp = self.batch_timestamp;
         Ok(())
+    }
+
+    /// Whether anything stands in the open segment.
+    fn has_frames(&self) -> bool {
+        self.file.offset() > HEADER_BLOCK_BYTES as u64
     }
 
     /// Seals the segment, whose last entry is of `timestamp`, and begins the next: it says of the one before that all of
@@ -259,7 +266,7 @@ impl<'a> CoreLog<'a> {
     /// Closes the log: a last segment whose header and barrier prove all before. Returns the bytes of the log.
     fn finish(mut self, barrier: &Barrier, timestamp_floor: u64) -> Result<u64, SalvageError> {
         self.close_frame()?;
-        if self.file.offset() > HEADER_BLOCK_BYTES as u64 {
+        if self.has_frames() {
             self.rotate(self.timestamp, self.timestamp.max(timestamp_floor))?;
         }
         if barrier.durable_epoch > Epoch(0) {
