@@ -138,12 +138,8 @@ impl Histogram {
 
 /// The bucket that counts `value`.
 pub(crate) fn bucket_of(value: u64) -> usize {
-    let subs = 1 << SUB_BITS;
-    if value < subs {
-        return usize::try_from(value).unwrap_or(BUCKETS - 1);
-    }
-    let shift = value.ilog2() - SUB_BITS;
-    let bucket = u64::from(shift) * subs + (value >> shift);
+    let shift = value.checked_ilog2().map_or(0, |bits| bits.saturating_sub(SUB_BITS));
+    let bucket = (u64::from(shift) << SUB_BITS) + (value >> shift);
     usize::try_from(bucket).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
 }
 

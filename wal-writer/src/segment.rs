@@ -138,7 +138,6 @@ impl SegmentWriter {
         let offset = self.end();
         let start = self.buffer.len();
         let aligned = frame_aligned(payload.len());
-        self.buffer.reserve(FRAME_HEADER_BYTES + aligned);
         self.buffer.resize(start + FRAME_HEADER_BYTES, 0);
         self.buffer.extend_from_slice(payload);
         self.buffer.resize(start + FRAME_HEADER_BYTES + aligned, 0);

@@ -346,10 +346,10 @@ impl SegmentSupply {
 
 /// Writes zeros over `[from, to)`.
 pub(crate) fn fill_with_zeros(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; usize::try_from(to - from).map_or(FILL_STEP, |bytes| bytes.min(FILL_STEP))];
+    let zeros = vec![0; FILL_STEP];
     let mut at = from;
     while at < to {
-        let bytes = usize::try_from(to - at).map_or(zeros.len(), |bytes| bytes.min(zeros.len()));
+        let bytes = usize::try_from(to - at).map_or(FILL_STEP, |bytes| bytes.min(FILL_STEP));
         write_all_at(file, &zeros[..bytes], at)?;
         at += bytes as u64;
     }

@@ -96,6 +96,8 @@ fn the_barrier_of_a_later_epoch_never_stands_before_a_seal() {
         rig.log.end_epoch(&EpochEnd { epoch: later, barrier: barrier(cut), seal: false }).unwrap();
         let end = EpochEnd { epoch: sealed_epoch, barrier: barrier(cut), seal: true };
         let sealed = rig.log.end_epoch(&end).unwrap().unwrap();
+        let end = sealed.end.unwrap();
+        assert_eq!(end.sequence, cut, "{earlier}, {entries}: the seal does not stand at the cut");
         // A checkpoint makes everything before the seal superfluous. The barrier is the later epoch's only trace.
         let sealed = sealed.end.map(|end| (end.segment, end.offset));
         let barriers = segments(&rig.storage.current()).into_iter().flat_map(|segment| {

@@ -1,0 +1,160 @@
+//! What becomes of segment files beside their frames: how they are filled before use, how large they are made, how many
+//! are kept for later.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use common::{CORE, LOSE_ALL, SMALL, rig, setup};
+use wal_writer::format::{CoreId, FileName, SegmentNumber};
+use wal_writer::storage::recording::{Event, Operation, RecordingStorage};
+use wal_writer::{Flusher, LogOptions};
+
+/// The writes so far: file, offset, bytes.
+fn writes(storage: &RecordingStorage, from: usize) -> Vec<(u64, u64, Box<[u8]>)> {
+    let writes = storage.events().into_iter().skip(from).filter_map(|event| match event {
+        Event::Begin(Operation::Write { file, offset, bytes }) => Some((file.0, offset, bytes[..].into())),
+        _ => None,
+    });
+    writes.collect()
+}
+
+fn syncs(storage: &RecordingStorage) -> usize {
+    let is_sync = |event: &&Event| matches!(event, Event::Begin(Operation::Sync { .. }));
+    storage.events().iter().filter(is_sync).count()
+}
+
+#[test]
+fn a_prepared_segment_is_on_the_medium_whole_and_one_made_in_haste_is_not_waited_for() {
+    let rig = rig(SMALL);
+    rig.supply.prepare(CORE).unwrap();
+    let durable = rig.storage.image(rig.storage.event_count(), &LOSE_ALL);
+    let name = FileName::Segment(CORE, SegmentNumber(0)).to_string();
+    assert_eq!(durable, BTreeMap::from([(name, vec![0; SMALL.segment_bytes as usize])]));
+
+    let mut rig = common::rig(LogOptions { segment_bytes: 4 << 20, ..SMALL });
+    rig.put(10).unwrap();
+    rig.log.write_out().unwrap();
+    assert_eq!(syncs(&rig.storage), 0);
+    rig.writer.sync().unwrap();
+    assert_eq!(syncs(&rig.storage), 1);
+    rig.check_durable();
+}
+
+/// A write into pages that were never written costs the file system metadata at the next sync.
+#[test]
+fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
+    const SEGMENT_BYTES: u64 = 4 << 20;
+    let options = LogOptions { ring_bytes: 1 << 20, segment_bytes: SEGMENT_BYTES, ..SMALL };
+    for bytes in [100, 5_000, 40_000, 70_000, 200_000] {
+        let mut rig = rig(options);
+        let mut filled: BTreeMap<u64, u64> = BTreeMap::new();
+        let (mut fills, mut seen, mut commits) = (0, 0, 0);
+        while rig.log.durable_position().segment == SegmentNumber(0) && commits < 2_000 {
+            // Small entries in commits of some, so that the segment is full some day.
+            rig.puts(1 + 3_000 / bytes, bytes);
+            rig.writer.sync().unwrap();
+            commits += 1;
+            let later = writes(&rig.storage, seen);
+            seen = rig.storage.event_count();
+            for (file, offset, written) in later {
+                let end = offset + written.len() as u64;
+                let before = filled.entry(file).or_default();
+                let is_fill = offset == *before && written.iter().all(|byte| *byte == 0);
+                fills += u64::from(is_fill);
+                assert!(is_fill || bytes >= 64 * 1024 || end <= *before, "{bytes}: {offset} is not filled");
+                *before = end.max(*before);
+            }
+        }
+        let files = filled.len() as u64;
+        if bytes >= 64 * 1024 {
+            // What a file begins with, and once more for its seal, which is small.
+            assert!(fills <= 2 * files, "{bytes}: {fills} fills of {files} files");
+        } else {
+            // Of 1 MiB each, when 128 KiB were left.
+            let most = files * (1 + SEGMENT_BYTES.div_ceil((1 << 20) - (128 << 10)));
+            assert!(commits > 20 && fills <= most, "{bytes}: {fills} fills of {files} files");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_as_large_as_what_must_fit_and_no_larger() {
+    for bytes in [5_000, 9_000, 20_000, 60_000] {
+        let mut rig = rig(SMALL);
+        for round in 0..6 {
+            rig.puts(round, 300);
+            rig.put(bytes).unwrap();
+        }
+        rig.writer.sync().unwrap();
+        rig.check_durable();
+        // Its header block, its seal, and the frames of what had been appended before.
+        let most = (bytes + bytes / 16 + 5 * 4096).max(SMALL.segment_bytes as usize);
+        for (name, content) in rig.storage.current() {
+            assert!(content.len() <= most, "{name} has {} bytes for an entry of {bytes}", content.len());
+        }
+    }
+}
+
+#[test]
+fn of_released_files_no_more_are_kept_than_was_said() {
+    // `Setup` says 4.
+    for released in 0..8 {
+        let mut rig = rig(SMALL);
+        while rig.log.durable_position().segment < SegmentNumber(8) {
+            rig.puts(5, 300);
+            rig.writer.sync().unwrap();
+        }
+        let before = rig.storage.current().len();
+        let numbers: Vec<_> = (0..released).map(SegmentNumber).collect();
+        rig.supply.recycle(CORE, &numbers).unwrap();
+        let kept = numbers.len().min(4);
+        assert_eq!(rig.supply.free_segments(), kept);
+        let is_free = |name: &&String| matches!(FileName::parse(name), Some(FileName::Free(..)));
+        let current = rig.storage.current();
+        assert_eq!(current.keys().filter(is_free).count(), kept);
+        assert_eq!(current.len(), before - (numbers.len() - kept), "the others are gone");
+    }
+}
+
+#[test]
+fn everything_that_is_appended_is_written_out_however_much_it_is() {
+    for mebibytes in [0, 1, 3] {
+        let mut rig = rig(LogOptions { ring_bytes: 4 << 20, segment_bytes: 8 << 20, ..SMALL });
+        rig.put(1).unwrap();
+        rig.puts(mebibytes * 256, 4096);
+        rig.log.write_out().unwrap();
+        assert_eq!(rig.log.written(), rig.writer.position());
+        rig.check_all();
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicU64);
+
+impl Flusher for Woken {
+    fn wake(&self, _core: CoreId) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn the_flusher_is_woken_before_half_of_the_ring_is_full() {
+    for ring_bytes in [4096, 64 * 1024, 1 << 20] {
+        let woken = Arc::new(Woken::default());
+        let mut setup = setup(LogOptions { ring_bytes, segment_bytes: 4 << 20, ..SMALL });
+        setup.flusher = Some(Arc::clone(&woken) as _);
+        let mut rig = setup.build();
+        let mut before = 0;
+        while woken.0.load(Relaxed) == 0 {
+            before = rig.log.stats().ring_fill_bytes;
+            rig.put(ring_bytes / 128).unwrap();
+        }
+        // It looks whenever another quarter is full.
+        let before = before as usize;
+        assert!((ring_bytes / 4..ring_bytes / 2).contains(&before), "woken at {before} of {ring_bytes}");
+    }
+}
