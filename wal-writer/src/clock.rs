@@ -161,4 +161,18 @@ mod tests {
         let mut clock = HybridClock::new(Clock::system(), u64::MAX - 1);
         assert_eq!(clock.next_ns(), u64::MAX - 1);
     }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "compared with the clock that it is to be")]
+    fn durations_are_of_the_systems_clock_whatever_the_time_does() {
+        let clock = Clock::injected(Arc::new(Stepping(AtomicU64::new(0))));
+        let (begun, first) = (Instant::now(), clock.monotonic_ns());
+        let mut last = first;
+        while last == first || begun.elapsed().as_micros() < 100 {
+            let now = clock.monotonic_ns();
+            assert!(now >= last);
+            last = now;
+        }
+        assert!(u128::from(last - first) <= begun.elapsed().as_nanos());
+    }
 }

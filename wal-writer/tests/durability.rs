@@ -1,5 +1,5 @@
 //! What is acknowledged, when, and to whom: syncs, receipts, threads, closing.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -18,10 +19,10 @@ use std::thread::{self, Thread};
 
 use parking_lot::Mutex;
 
-use common::{LOSE_ALL, SMALL, check_entries, read_image, rig, setup};
-use wal_writer::format::{CoreId, Sequence};
+use common::{LOSE_ALL, Random, SMALL, check_entries, read_image, rig, segments, setup};
+use wal_writer::format::{Barrier, CoreId, Epoch, Sequence};
 use wal_writer::storage::recording::{Fault, Hook, OperationKind};
-use wal_writer::{CoreLog, Flusher, LogOptions, Retention, WriterError};
+use wal_writer::{CoreLog, EpochEnd, Flusher, LogOptions, Retention, WriterError};
 
 /// Runs `during` in the middle of the next sync.
 fn during_next_sync(during: impl FnOnce() + Send + 'static) -> Hook {
@@ -57,6 +58,67 @@ fn a_sync_covers_only_what_was_drained_when_it_was_submitted() {
     });
     assert_eq!((rig.log.written(), rig.log.durable()), (Sequence(7), Sequence(3)));
     check_entries(&rig.read_durable(), &rig.appended[..3]);
+    rig.writer.sync().unwrap();
+    rig.check_durable();
+}
+
+/// What recovery tells a torn end from lost data by.
+#[test]
+fn every_frame_says_what_was_durable_when_it_was_built() {
+    for seed in 0..12 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        // Room for more than ever waits for a sync: nobody drains but whom this test asks to.
+        let mut rig = rig(LogOptions { ring_bytes: 64 * 1024, ..SMALL });
+        let mut known = BTreeMap::new();
+        for _ in 0..80 {
+            let durable = rig.log.durable_position();
+            rig.puts(1 + random.below(3) as usize, random.below(600) as usize);
+            match random.below(3) {
+                0 => rig.log.write_out().unwrap(),
+                _ => drop(rig.writer.sync().unwrap()),
+            }
+            for segment in segments(&rig.storage.current()) {
+                let number = segment.header.segment;
+                for (offset, frame) in &segment.frames {
+                    let expected = if durable.segment == number { durable.offset } else { 0 };
+                    let said = known.entry((number, *offset)).or_insert_with(|| {
+                        assert_eq!(frame.synced_through, expected, "{number}, frame at {offset}");
+                        frame.synced_through
+                    });
+                    assert_eq!(*said, frame.synced_through, "what is written does not change");
+                }
+                if let (Some(previous), true) = (segment.header.previous, segment.frames.is_empty()) {
+                    assert!(previous.synced_through <= previous.end);
+                }
+            }
+        }
+        assert!(known.keys().any(|(number, _)| number.0 > 2), "no rotation");
+    }
+}
+
+#[test]
+fn an_entry_beside_the_ring_is_kept_while_a_sync_that_began_before_it_ends() {
+    let mut rig = rig(SMALL);
+    rig.puts(3, 50);
+    rig.writer.sync().unwrap();
+    let (closed, cut) = rig.close_epoch();
+    let (ask, asked) = mpsc::channel();
+    let (answer, answered) = mpsc::channel();
+    rig.storage.set_hook(Some(during_next_sync(move || {
+        ask.send(()).unwrap();
+        answered.recv().unwrap();
+    })));
+    let log = Arc::clone(&rig.log);
+    thread::scope(|scope| {
+        // Everything is durable but the barrier: the ring is empty, and a large entry waits for nobody.
+        let barrier = Some(Barrier { durable_epoch: Epoch(0), cuts: vec![(log.core(), cut)] });
+        let ending = scope.spawn(move || log.end_epoch(&EpochEnd { epoch: closed, barrier, seal: false }));
+        asked.recv().unwrap();
+        rig.put(9_000).unwrap();
+        answer.send(()).unwrap();
+        ending.join().unwrap().unwrap();
+    });
     rig.writer.sync().unwrap();
     rig.check_durable();
 }

@@ -1,6 +1,7 @@
 //! What becomes of segment files beside their frames: how they are filled before use, how large they are made, how many
 //! are kept for later.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(clippy::disallowed_types, reason = "tests stand outside of the loom models")]
 
 mod common;
 
@@ -66,6 +67,9 @@ fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
                 let is_fill = offset == *before && written.iter().all(|byte| *byte == 0);
                 fills += u64::from(is_fill);
                 assert!(is_fill || bytes >= 64 * 1024 || end <= *before, "{bytes}: {offset} is not filled");
+                // Its pages: the one that it shares with what came before, and one of zeros behind.
+                let frames = 2 * (bytes.max(3_000) + 4096) + 2 * 4096;
+                assert!(is_fill || written.len() <= frames, "{bytes}: {} bytes in a write", written.len());
                 *before = end.max(*before);
             }
         }
@@ -130,6 +134,31 @@ fn everything_that_is_appended_is_written_out_however_much_it_is() {
         assert_eq!(rig.log.written(), rig.writer.position());
         rig.check_all();
     }
+}
+
+#[test]
+fn a_drain_is_one_write_unless_it_is_large_and_then_writes_of_half_a_mebibyte() {
+    let mut rig = rig(LogOptions { ring_bytes: 4 << 20, segment_bytes: 8 << 20, ..SMALL });
+    let mut seen = 0;
+    for (epochs, count) in [(1, 1), (5, 3), (3, 100), (1, 500)] {
+        for _ in 0..epochs {
+            // Epochs share no frame.
+            rig.puts(count, 4096);
+            rig.close_epoch();
+        }
+        rig.log.write_out().unwrap();
+        let all = writes(&rig.storage, seen);
+        seen = rig.storage.event_count();
+        let drained: Vec<_> =
+            all.iter().filter(|(_, _, bytes)| bytes.iter().any(|byte| *byte != 0)).collect();
+        let bytes = epochs * count * 4096;
+        let most = 1 + bytes.div_ceil(512 * 1024);
+        assert!(drained.len() <= most, "{} writes of {bytes} bytes", drained.len());
+        // The frame that made it so large may be a whole one.
+        assert!(drained.iter().all(|(_, _, bytes)| bytes.len() <= 600 * 1024));
+        assert!(bytes > 512 * 1024 || drained.len() == 1);
+    }
+    rig.check_all();
 }
 
 #[derive(Default)]

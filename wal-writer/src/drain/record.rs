@@ -119,10 +119,11 @@ mod tests {
     use super::*;
     use wal_format::{EntryEncoder, OperationRef};
 
-    /// Entries of many sizes, alone and in batches: a span holds whole ones, and all that the decoder finds in it.
+    /// Entries of many sizes, alone and in batches, with deltas, keys and values whose varints are of every length: a span
+    /// holds whole ones, and all that the decoder finds in it.
     #[test]
     fn a_span_is_what_the_decoder_finds_in_it() {
-        for seed in 0..200_u64 {
+        for seed in 0..400_u64 {
             let mut state = seed;
             let mut next = |below: u64| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -135,12 +136,15 @@ mod tests {
             while more || encoder.position() < 100_000 {
                 let size = [20, 200, 20_000, 150_000][usize::try_from(next(80) / 26).unwrap()];
                 let value = vec![next(256).to_le_bytes()[0]; usize::try_from(next(size)).unwrap()];
+                let key_bytes_max = [4, 300][usize::try_from(next(2)).unwrap()];
+                let key = vec![7; usize::try_from(next(key_bytes_max)).unwrap()];
                 let operation = match next(3) {
                     0 => OperationRef::Delete { key: &value },
-                    _ => OperationRef::Put { key: b"key", value: &value },
+                    _ => OperationRef::Put { key: &key, value: &value },
                 };
                 more = next(4) == 0 && encoder.position() < 90_000;
-                encoder.entry(more, next(200), &operation);
+                let bits = next(31);
+                encoder.entry(more, next(1 << bits), &operation);
                 if !more {
                     ends.push(encoder.position());
                 }

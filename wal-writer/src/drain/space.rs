@@ -58,12 +58,26 @@ impl Drain {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use wal_format::limits::{FRAME_ALIGN_BYTES, FRAME_PAYLOAD_BYTES_TARGET};
+
     use super::*;
 
     #[test]
     fn a_segment_made_for_some_bytes_holds_them() {
         for bytes in (0..64).flat_map(|bits| [(1_u64 << bits) / 64, ((1_u64 << bits) - 1) / 64]) {
             assert!(usable(segment_bytes_for(bytes) - SEGMENT_OVERHEAD_BYTES) >= bytes, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_usable_has_room_with_the_frames_around_it() {
+        for room in (10..40).flat_map(|bits| [1_u64 << bits, (1 << bits) + 63, (3 << bits) - 1]) {
+            let bytes = usable(room);
+            // An entry that does not fit closes a frame, so that of two in a row the larger one is half full.
+            let frames = 1 + bytes.div_ceil(FRAME_PAYLOAD_BYTES_TARGET as u64 / 2);
+            let around = (FRAME_HEADER_BYTES + FRAME_ALIGN_BYTES) as u64;
+            assert!(bytes == 0 || bytes + frames * around <= room, "{room}");
+            assert!(bytes >= (room - room / 32).saturating_sub(2 * SLACK_BYTES), "{room}: {bytes} is little");
         }
     }
 }
