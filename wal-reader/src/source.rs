@@ -56,8 +56,8 @@ pub trait SourceFile: Send + Sync {
     /// Whatever the system says. Never to be retried.
     fn sync(&self) -> io::Result<()>;
 
-    /// Drops cached bytes at and beyond `from`, so that the next read shows the medium. After a failed sync, the
-    /// cache may show what the medium does not have.
+    /// Drops cached bytes at and beyond `from`, and some before it if need be, so that the next read shows the medium.
+    /// After a failed sync, the cache may show what the medium does not have.
     ///
     /// # Errors
     /// Whatever the system says.
@@ -145,7 +145,7 @@ impl SourceFile for DirectoryFile {
     }
 
     fn drop_cache(&self, from: u64) -> io::Result<()> {
-        let aligned = first_page_of(from);
+        let aligned = first_folio_of(from, rustix::param::page_size() as u64);
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
         rustix::fs::fadvise(&self.0, aligned, None, rustix::fs::Advice::DontNeed)?;
         #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -154,10 +154,11 @@ impl SourceFile for DirectoryFile {
     }
 }
 
-/// Where the page that holds `offset` begins: the kernel keeps a page that is to be dropped in part. 64 KiB is the
-/// largest page in use.
-fn first_page_of(offset: u64) -> u64 {
-    offset & !0xffff
+/// Where the largest folio (piece of the page cache) that may hold `offset` begins. The kernel silently keeps one that is
+/// to be dropped in part, and makes them as large as the writes that filled the file. None is larger than 2^11 pages
+/// (`MAX_XAS_ORDER`), and each begins at a multiple of its length.
+fn first_folio_of(offset: u64, page_bytes: u64) -> u64 {
+    offset - offset % (page_bytes << 11)
 }
 
 /// A directory in memory: for tests, fuzzing, and logs that arrive by other means than a file system.
@@ -245,9 +246,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_that_is_covered_in_part_is_dropped_whole() {
-        for (offset, page) in [(0, 0), (1, 0), (0xffff, 0), (0x1_0000, 0x1_0000), (0x2_1234, 0x2_0000)] {
-            assert_eq!(first_page_of(offset), page, "{offset:#x}");
+    fn a_piece_of_the_cache_that_is_covered_in_part_is_dropped_whole() {
+        const MIB: u64 = 1 << 20;
+        for (offset, at_4_kib, at_64_kib) in [
+            (0, 0, 0),
+            (1, 0, 0),
+            (8 * MIB - 1, 0, 0),
+            (8 * MIB, 8 * MIB, 0),
+            (20 * MIB, 16 * MIB, 0),
+            (128 * MIB, 128 * MIB, 128 * MIB),
+            (150 * MIB, 144 * MIB, 128 * MIB),
+        ] {
+            assert_eq!(first_folio_of(offset, 4096), at_4_kib, "{offset}");
+            assert_eq!(first_folio_of(offset, 65_536), at_64_kib, "{offset}");
         }
     }
 }

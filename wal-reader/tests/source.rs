@@ -1,10 +1,14 @@
 //! Where logs are read from: a directory and its copy in memory say the same, byte for byte and name for name.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use wal_reader::testing::{Faults, FaultySource};
 use wal_reader::{Directory, MemorySource, Source, read_full};
 
@@ -96,4 +100,48 @@ fn what_the_system_refuses_is_an_error() {
     let pipe = Directory::new("/proc/self/fd").open(&reader.as_raw_fd().to_string()).unwrap();
     assert!(pipe.sync().is_err());
     assert!(pipe.drop_cache(0).is_err());
+}
+
+/// Whether the page of `file` at `offset` is cached; `None` if the file system does not tell.
+fn is_cached(file: &File, offset: u64) -> Option<bool> {
+    let mut byte = [0];
+    match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(_) => Some(true),
+        Err(Errno::AGAIN) => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// Writes a file in steps of `step`, as a segment is filled ahead of use, drops its cached bytes from `from` on, and says
+/// where one is left; `None` if the file system does not tell.
+fn left_behind(path: &Path, step: usize, from: u64) -> Option<Option<u64>> {
+    const LENGTH: u64 = 20 << 20;
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    for at in (0..LENGTH).step_by(step) {
+        file.write_all_at(&vec![0; step], at).unwrap();
+    }
+    file.sync_all().unwrap();
+    let all_cached = (0..LENGTH).step_by(4096).all(|at| is_cached(&file, at) == Some(true));
+    let name = path.file_name().unwrap().to_str().unwrap();
+    Directory::new(path.parent().unwrap()).open(name).unwrap().drop_cache(from).unwrap();
+    // A file system in memory drops nothing; and one that cannot tell would pass.
+    if !all_cached || is_cached(&file, LENGTH - 1) != Some(false) {
+        return None;
+    }
+    Some((from..LENGTH).step_by(4096).find(|at| is_cached(&file, *at) == Some(true)))
+}
+
+#[test]
+fn nothing_that_was_to_be_dropped_stays_cached() {
+    const MIB: u64 = 1 << 20;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = directory.path().join("file");
+    for step in [4096, 1 << 16, 1 << 20, 1 << 22] {
+        for from in [0, 1, 70_000, MIB - 1, MIB, 3 * MIB / 2, 5 * MIB + 4096, 9 * MIB + 100, 17 * MIB - 8] {
+            match left_behind(&path, step, from) {
+                Some(left) => assert_eq!(left, None, "filled in steps of {step}, dropped from {from}"),
+                None => return eprintln!("the cache of this file system cannot be looked at: not tested"),
+            }
+        }
+    }
 }

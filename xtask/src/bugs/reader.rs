@@ -119,6 +119,17 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "a merge of runs loses keys",
     },
     Bug {
+        name: "cache-dropped-in-part",
+        file: "wal-reader/src/source.rs",
+        old: "offset - offset % (page_bytes << 11)",
+        new: "offset - offset % (page_bytes << 4)",
+        test: Test::Unit(
+            "wal-reader",
+            "source::tests::a_piece_of_the_cache_that_is_covered_in_part_is_dropped_whole",
+        ),
+        harm: "after EIO and a restart, recovery believes what only the page cache has, in large pieces of it",
+    },
+    Bug {
         name: "merge-not-checked",
         file: "wal-reader/src/merge.rs",
         old: "if !is_ordered {",
