@@ -45,6 +45,9 @@ pub struct Row {
     /// What the same took without the log, in `unit`.
     #[serde(default)]
     pub yardstick: Option<f64>,
+    /// Half of what lies between its bounds, in parts of it, where these were found.
+    #[serde(default)]
+    pub spread: Option<f64>,
     /// `ns`, `us`, `s`, `B`, `MiB`, `MB/s`, `M entries/s`, ...; more of a rate is better, less of anything else.
     pub unit: String,
     /// The aims ([`report::aims`](crate::report::aims)) that this is held against, by name.
@@ -69,6 +72,9 @@ pub struct Plot {
     /// Stretches of `x` in which something went on.
     #[serde(default)]
     pub spans: Vec<Span>,
+    /// Places with a name: aims.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
 }
 
 /// What an axis shows.
@@ -114,6 +120,15 @@ pub struct Span {
     pub to: f64,
 }
 
+/// A place with a name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What is there.
+    pub name: String,
+    /// `x` and `y`.
+    pub at: (f64, f64),
+}
+
 /// What a scenario found.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
@@ -136,7 +151,14 @@ impl Row {
     pub fn alone(name: &str, value: f64, unit: &str) -> Self {
         // JSON has no other numbers.
         let value = if value.is_finite() { value } else { 0.0 };
-        Self { name: name.to_owned(), value, yardstick: None, unit: unit.to_owned(), aims: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            value,
+            yardstick: None,
+            spread: None,
+            unit: unit.to_owned(),
+            aims: Vec::new(),
+        }
     }
 
     /// The same figure, held against an aim.
@@ -144,6 +166,12 @@ impl Row {
     pub fn aim(mut self, name: &str) -> Self {
         self.aims.push(name.to_owned());
         self
+    }
+
+    /// The same figure, known to within so many parts of it.
+    #[must_use]
+    pub fn within(self, spread: f64) -> Self {
+        Self { spread: Some(spread), ..self }
     }
 
     /// How many times the yardstick the value is.

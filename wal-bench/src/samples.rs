@@ -24,6 +24,16 @@ impl Samples {
         self.0.is_empty()
     }
 
+    /// Changes each.
+    pub fn map(&mut self, change: impl Fn(f64) -> f64) {
+        self.0.iter_mut().for_each(|sample| *sample = change(*sample));
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     /// The sample in the middle; 0 if there is none.
     pub fn median(&mut self) -> f64 {
         self.quantile(0.5)

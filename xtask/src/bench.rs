@@ -21,7 +21,8 @@ plain baseline in the same run. Prints a report in Markdown, and keeps it in tar
 page of plots (report.html) and the results as data (results.json).
 
 Options:
-  --quick        fewer and shorter rounds: a minute, for a first impression only
+  --quick        fewer and shorter rounds: within a minute, for a first impression only; without the
+                 single steps (criterion), which a run with neither --quick nor --only begins with
   --only NAMES   only some scenarios, with commas between
   --dir DIR      where the measured files go: the file system that is measured
   --out DIR      where the report goes (default: target/bench)
@@ -51,7 +52,22 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let revision = args.remove(at);
         return compare(&revision, args);
     }
+    // All of it: the single steps as well.
+    if args.iter().all(|arg| arg != "--quick" && arg != "--only") {
+        let kept = process::target_dir().join("criterion");
+        steps(&kept)?;
+        args.extend(["--steps".to_owned(), kept.display().to_string()]);
+    }
     process::run_bench_program("bench", &[], &with_out(args))
+}
+
+/// Measures single steps with criterion, anew, and has what it found kept in `directory`.
+fn steps(directory: &Path) -> Result<(), Failure> {
+    // Of a step that is there no more, nothing is to be shown.
+    let _ = std::fs::remove_dir_all(directory);
+    let mut cargo = process::cargo();
+    cargo.env("CRITERION_HOME", directory).args(["bench", "--quiet", "--locked", "--package", "wal-bench"]);
+    process::run(&mut cargo)
 }
 
 /// The report is kept unless the user says where.

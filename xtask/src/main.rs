@@ -20,6 +20,7 @@ mod demo;
 mod failure;
 mod fuzz;
 mod golden;
+mod load;
 mod loom;
 mod process;
 mod sanitize;
@@ -41,7 +42,7 @@ struct Command {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [Command; 13] = [
+const COMMANDS: [Command; 14] = [
     Command {
         name: "demo",
         summary: "Count words exactly once while the engine is killed; the main job",
@@ -108,6 +109,12 @@ const COMMANDS: [Command; 13] = [
         summary: "Measure; compare with a revision, or with other logs",
         help: bench::HELP,
         run: bench::run,
+    },
+    Command {
+        name: "load",
+        summary: "Put a load on a whole log, at a rate or as fast as it goes",
+        help: load::HELP,
+        run: load::run,
     },
     Command {
         name: "golden",

@@ -1,100 +1,124 @@
-//! A checkpoint of a million distinct keys, and what another core's appends feel of it.
+//! A checkpoint of many changed keys into a large state: how long, how fast, and in how much memory.
+//!
+//! In a process of its own, so that its peak is the checkpoint's. What other cores feel of one is [`latency`](super::latency)'s
+//! and [`timeline`](super::timeline)'s.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
-use wal_coordinator::{CheckpointCoordinator, CheckpointReport, CoreWalWriter};
+use wal_coordinator::{CheckpointCoordinator, CheckpointReport, PerCoreWalManager};
 
 use super::appends::append_distinct;
 use super::samples::Samples;
-use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
+use super::usage;
+use super::yardstick::write_sequentially;
+use super::{Failure, Measured, Plan, Row};
 
-const KEYS: u64 = 1_000_000;
+/// The hidden option that makes this program the measured process, and those that say how much.
+pub(super) const CHILD: &str = "--checkpoint-of";
+pub(super) const INTO: &str = "--into";
+
+/// What one process found: of the first checkpoint, and of the second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    state_mb_s: f64,
+    seconds: f64,
+    mb_s: f64,
+    raw_mb_s: f64,
+    peak_mib: f64,
+}
 
 pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
-    let (mut seconds, mut megabytes) = (Samples::default(), Samples::default());
-    let (mut during, mut without) = (Samples::default(), Samples::default());
+    let (keys, state): (u64, u64) = plan.choose((1_000_000, 10_000_000), (500_000, 1_000_000));
+    let mut found = Vec::new();
     for _ in 0..plan.choose(3, 1) {
-        let (time, report) = round(plan, &mut during, &mut without)?;
-        seconds.push(time.as_secs_f64());
-        megabytes.push(as_f64(report.bytes_written) / 1e6 / time.as_secs_f64());
+        let directory = plan.temporary()?;
+        found.push(run_child(directory.path(), keys, state)?);
     }
-    let mut rows = vec![
-        Row::alone("checkpoint of 1 M distinct keys", seconds.median(), "s"),
-        Row::alone("checkpoint, written by the store", megabytes.median(), "MB/s").aim("store"),
-    ];
-    for (part, label) in [(0.5, "p50"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")] {
-        let name = format!("append on another core during it, beside without: {label}");
-        let row = Row::beside(&name, during.quantile(part), without.quantile(part), "ns");
-        rows.push(match label {
-            "p99.9" | "p99.99" => row.aim(&format!("busy-{label}")),
-            _ => row,
-        });
-    }
-    rows.push(Row::beside(
-        "appends that were timed",
-        as_f64(during.len() as u64),
-        as_f64(without.len() as u64),
-        "",
-    ));
-    Ok(rows.into())
+    let median = |of: fn(&Found) -> f64| {
+        let mut samples = Samples::default();
+        found.iter().for_each(|found| samples.push(of(found)));
+        samples.median()
+    };
+    let name = format!("checkpoint of {} distinct keys into {}", millions(keys), millions(state));
+    let row = |what: &str, value, unit| Row::alone(&format!("{name}: {what}"), value, unit);
+    let rate = |what: &str, value| {
+        let raw = median(|found| found.raw_mb_s);
+        Row::beside(&format!("{what}, beside as many bytes written and synced raw"), value, raw, "MB/s")
+    };
+    Ok(vec![
+        row("time", median(|found| found.seconds), "s"),
+        rate(&format!("{name}: run output"), median(|found| found.mb_s)).aim("store"),
+        rate(
+            &format!("checkpoint of {} keys into none: run output", millions(state)),
+            median(|found| found.state_mb_s),
+        ),
+        row("peak memory above the open log", median(|found| found.peak_mib), "MiB").aim("store-memory"),
+    ]
+    .into())
 }
 
-fn round(
-    plan: &Plan,
-    during: &mut Samples,
-    without: &mut Samples,
-) -> Result<(Duration, CheckpointReport), Failure> {
-    let directory = plan.temporary()?;
-    let mut manager = super::open(directory.path(), 2)?;
-    let mut loader = manager.take_writer(0)?;
-    append_distinct(&mut loader, 0, KEYS)?;
-    manager.sync_all()?;
-    let mut writer = manager.take_writer(1)?;
+#[allow(clippy::cast_precision_loss, reason = "for people")]
+fn millions(number: u64) -> String {
+    format!("{} M", number as f64 / 1e6)
+}
+
+fn run_child(directory: &Path, keys: u64, state: u64) -> Result<Found, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([CHILD, &keys.to_string(), INTO, &state.to_string(), "--dir"]).arg(directory);
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    match numbers.as_slice() {
+        [state_mb_s, seconds, mb_s, raw_mb_s, peak_mib] if output.status.success() => Ok(Found {
+            state_mb_s: *state_mb_s,
+            seconds: *seconds,
+            mb_s: *mb_s,
+            raw_mb_s: *raw_mb_s,
+            peak_mib: *peak_mib,
+        }),
+        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
+    }
+}
+
+/// The measured process.
+pub(super) fn child(directory: &Path, keys: u64, state: u64) -> Result<(), Failure> {
+    let mut manager = super::open(directory, 1)?;
     let mut coordinator = CheckpointCoordinator::new(&manager);
-    let (stop, calm) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (time, report) = thread::scope(|scope| {
-        let (stop, calm) = (&stop, &calm);
-        let appending = scope.spawn(move || append_timed(&mut writer, stop).map(|samples| (writer, samples)));
-        let started = Instant::now();
-        let report = coordinator.create_checkpoint();
-        let time = started.elapsed();
-        stop.store(true, Ordering::Relaxed);
-        let (mut writer, samples) = appending.join().map_err(|_| "a core panicked")??;
-        samples.into_iter().for_each(|sample| during.push(sample));
-        // The same without a checkpoint, as long.
-        let appending = scope.spawn(move || append_timed(&mut writer, calm));
-        thread::sleep(time);
-        calm.store(true, Ordering::Relaxed);
-        let samples = appending.join().map_err(|_| "a core panicked")??;
-        samples.into_iter().for_each(|sample| without.push(sample));
-        Ok::<_, Failure>((time, report?))
-    })?;
-    if report.keys < KEYS {
-        return Err(format!("{} of {KEYS} keys were stored", report.keys).into());
-    }
-    Ok((time, report))
+    let open_kib = usage::peak_kib().unwrap_or_default();
+    let (seconds, report) = stored(&mut manager, &mut coordinator, 0, state)?;
+    let state_mb_s = rate(report.bytes_written, seconds);
+    // Half of them new, half of them there.
+    let (seconds, report) = stored(&mut manager, &mut coordinator, state - keys / 2, keys)?;
+    let mb_s = rate(report.bytes_written, seconds);
+    let peak_kib = usage::peak_kib().unwrap_or_default().saturating_sub(open_kib);
+    let started = Instant::now();
+    write_sequentially(&directory.join("raw"), report.bytes_written)?;
+    let raw_mb_s = rate(report.bytes_written, started.elapsed().as_secs_f64());
+    println!("{state_mb_s} {seconds} {mb_s} {raw_mb_s} {}", f64::from(u32::try_from(peak_kib)?) / 1024.0);
+    Ok(())
 }
 
-/// ns of each append, with a pause of about a microsecond between two, so that the device keeps up.
-fn append_timed(writer: &mut CoreWalWriter, stop: &AtomicBool) -> Result<Vec<f64>, Failure> {
-    let mut samples = Vec::with_capacity(4 << 20);
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let key = key(number % 1000);
-        let started = Instant::now();
-        writer.append_put(&key, &[5; VALUE_BYTES])?;
-        samples.push(started.elapsed().as_secs_f64() * 1e9);
-        number += 1;
-        while started.elapsed() < Duration::from_micros(2) {
-            std::hint::spin_loop();
-        }
+/// Appends `keys` keys from number `from` on, and stores them; in how many seconds.
+fn stored(
+    manager: &mut PerCoreWalManager,
+    coordinator: &mut CheckpointCoordinator,
+    from: u64,
+    keys: u64,
+) -> Result<(f64, CheckpointReport), Failure> {
+    append_distinct(manager.writer(0), from, keys)?;
+    manager.sync_all()?;
+    let started = Instant::now();
+    let report = coordinator.create_checkpoint()?;
+    let seconds = started.elapsed().as_secs_f64();
+    if report.keys < keys {
+        return Err(format!("{} of {keys} keys were stored", report.keys).into());
     }
-    Ok(samples)
+    Ok((seconds, report))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(number: u64) -> f64 {
-    number as f64
+fn rate(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 / 1e6 / seconds.max(f64::MIN_POSITIVE)
 }

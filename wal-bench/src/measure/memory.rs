@@ -6,8 +6,9 @@ use std::process::Command;
 use wal_coordinator::PerCoreWalConfig;
 
 use super::samples::{Samples, ns_each};
+use super::yardstick::{PLAIN_ENTRY_BYTES, merge_plain, write_plain, zero_filled};
 use super::{Failure, Measured, Plan, Row, VALUE_BYTES, key};
-use crate::machine::field;
+use crate::usage;
 
 /// The hidden option that makes this program the measured process.
 pub(super) const CHILD: &str = "--peak-of";
@@ -27,18 +28,32 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     }
     drop(writers);
     manager.close()?;
-    let (mut merge, mut baseline, mut times) = (Samples::default(), Samples::default(), Samples::default());
-    for _ in 0..plan.choose(5, 2) {
+    let plains = (0..CORES).map(|core| {
+        let plain =
+            zero_filled(&directory.path().join(format!("plain-{core}")), ENTRIES * PLAIN_ENTRY_BYTES)?;
+        write_plain(&plain, ENTRIES, &[1; VALUE_BYTES]).map(|()| plain)
+    });
+    let plains: Vec<_> = plains.collect::<Result<_, _>>()?;
+    let (mut merge, mut baseline) = (Samples::default(), Samples::default());
+    let (mut times, mut yardstick) = (Samples::default(), Samples::default());
+    for _ in 0..plan.choose(5, 3) {
         let (peak, ns) = run_child("merge", directory.path())?;
         merge.push(peak / 1024.0);
         times.push(ns);
+        yardstick.push(ns_each(ENTRIES * CORES as u64, || merge_plain(&plains, ENTRIES).map(drop))?);
         baseline.push(run_child("open", directory.path())?.0 / 1024.0);
     }
     let (merge, baseline) = (merge.median(), baseline.median());
     Ok(vec![
         Row::beside("peak memory, merging 4 x 500 k entries, beside opening alone", merge, baseline, "MiB"),
         Row::alone("of which merging", merge - baseline, "MiB").aim("merge-memory"),
-        Row::alone("merging, per entry", times.median(), "ns"),
+        Row::beside(
+            "merging 4 x 500 k entries in order, per entry",
+            times.median(),
+            yardstick.median(),
+            "ns",
+        )
+        .aim("merge"),
     ]
     .into())
 }
@@ -74,7 +89,7 @@ pub(super) fn child(what: &str, directory: &Path) -> Result<(), Failure> {
             return Err(format!("{entries} entries were merged").into());
         }
     }
-    let peak = field("/proc/self/status", "VmHWM").ok_or("no VmHWM in /proc/self/status")?;
-    println!("{} {ns}", peak.trim_end_matches("kB").trim());
+    let peak = usage::peak_kib().ok_or("no VmHWM in /proc/self/status")?;
+    println!("{peak} {ns}");
     Ok(())
 }

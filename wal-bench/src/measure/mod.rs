@@ -6,11 +6,12 @@
 mod appends;
 mod batch;
 mod checkpoint;
+mod clock;
 mod closes;
 mod group;
 mod latency;
+mod load;
 mod memory;
-mod nowhere;
 mod pin;
 mod recovery;
 mod scaling;
@@ -18,6 +19,7 @@ mod sizes;
 mod steady;
 mod syncs;
 mod timeline;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,14 +29,17 @@ use wal_coordinator::{PerCoreWalConfig, PerCoreWalManager};
 use crate::args::{Args, Known, Usage};
 use crate::compare::{self, Comparison};
 use crate::machine::Machine;
+use crate::nowhere;
 use crate::report::{aims, html, markdown};
 use crate::results::{Figure, Measured, Results, Row};
 use crate::samples;
+use crate::steps;
+use crate::usage;
 use crate::workload::{KEY_BYTES, VALUE_BYTES, key};
 use crate::yardstick;
 
 const HELP: &str = "\
-Usage: bench [--quick] [--only SCENARIOS] [--dir DIR] [--out DIR]
+Usage: bench [--quick] [--only SCENARIOS] [--dir DIR] [--out DIR] [--steps DIR]
        bench --beside PROGRAM --called NAME [--rounds N] [--quick] [--only SCENARIOS] [--dir DIR]
 
 Measures the log beside plain yardsticks and prints a report in Markdown.
@@ -42,9 +47,10 @@ Measures the log beside plain yardsticks and prints a report in Markdown.
 Options:
   --quick           fewer and shorter rounds: within a minute, for a first impression only
   --only SCENARIOS  some of: append, latency, steady, cores, scaling, sync, batch, group, epoch, pin, closes,
-                    recovery, sizes, checkpoint, timeline, memory; with commas between
+                    recovery, sizes, checkpoint, timeline, memory, load; with commas between
   --dir DIR         where the measured files go (default: the directory for temporary files)
   --out DIR         where report.md, report.html and results.json go (default: nowhere)
+  --steps DIR       what criterion kept of `cargo bench -p wal-bench`: shown in the same report
   --beside PROGRAM  the bench program of another revision: both measure, in alternation, and what both
                     have is compared
   --called NAME     what that revision is called
@@ -64,7 +70,18 @@ struct Plan {
 pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
     let known = Known {
         flags: &["--quick"],
-        options: &["--only", "--dir", "--out", "--beside", "--called", "--rounds", memory::CHILD],
+        options: &[
+            "--only",
+            "--dir",
+            "--out",
+            "--steps",
+            "--beside",
+            "--called",
+            "--rounds",
+            memory::CHILD,
+            checkpoint::CHILD,
+            checkpoint::INTO,
+        ],
     };
     let args = match Args::parse(known, words) {
         Ok(args) => args,
@@ -73,6 +90,13 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
     let directory = args.value("--dir").map_or_else(std::env::temp_dir, PathBuf::from);
     if let Some(what) = args.value(memory::CHILD) {
         return code(memory::child(what, &directory));
+    }
+    if args.has(checkpoint::CHILD) {
+        let number = |option| Ok(args.number(option, 0..=u64::MAX)?.unwrap_or_default());
+        return match (number(checkpoint::CHILD), number(checkpoint::INTO)) {
+            (Ok(keys), Ok(state)) => code(checkpoint::child(&directory, keys, state)),
+            (Err(usage), _) | (_, Err(usage)) => Usage::report(&usage, HELP),
+        };
     }
     let wanted: Vec<_> = args.value("--only").map_or(Vec::new(), |only| only.split(',').collect());
     if let Some(unknown) = wanted.iter().find(|name| SCENARIOS.iter().all(|(known, _)| known != *name)) {
@@ -85,7 +109,13 @@ pub fn main(words: impl IntoIterator<Item = String>) -> ExitCode {
         };
     }
     let plan = Plan { quick: args.has("--quick"), directory };
-    code(run(&plan, &wanted).and_then(|results| keep(&results, args.value("--out").map(Path::new))))
+    let measured = run(&plan, &wanted).and_then(|mut results| {
+        if let Some(kept) = args.value("--steps") {
+            results.figures.extend(steps::read(Path::new(kept))?);
+        }
+        keep(&results, args.value("--out").map(Path::new))
+    });
+    code(measured)
 }
 
 fn comparison(args: &Args, other: &str) -> Result<Comparison, Usage> {
@@ -128,6 +158,7 @@ const SCENARIOS: &[(&str, Measure)] = &[
     ("checkpoint", checkpoint::measure),
     ("timeline", timeline::measure),
     ("memory", memory::measure),
+    ("load", load::measure),
 ];
 
 fn code(result: Result<(), Failure>) -> ExitCode {

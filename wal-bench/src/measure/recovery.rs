@@ -52,6 +52,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
             yardstick.push(ns_plain);
         }
     }
+    let (both, one) = two_cores(plan, entries / 2)?;
     Ok(vec![
         Row::beside(
             "recovery of one core from a warm cache, per entry",
@@ -61,6 +62,8 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
         )
         .aim("recovery"),
         Row::alone("of which scanning and deciding", planning.median(), "ns"),
+        Row::beside("recovery of two cores at once, beside one, warm cache", both, one, "M entries/s")
+            .aim("recovery-cores"),
         Row::beside(
             "bytes on disk above key and value, per entry",
             overhead(bytes, entries),
@@ -70,6 +73,41 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
         .aim("bytes"),
     ]
     .into())
+}
+
+/// Millions of entries a second, of a log of two cores and of one of them, with `entries` each.
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn two_cores(plan: &Plan, entries: u64) -> Result<(f64, f64), Failure> {
+    let mut rates = [Samples::default(), Samples::default()];
+    let directories = [plan.temporary()?, plan.temporary()?];
+    for (directory, cores) in directories.iter().zip([1, 2]) {
+        let mut manager = super::open(directory.path(), cores)?;
+        for core in 0..cores {
+            append_distinct(&mut manager.take_writer(core)?, 0, entries)?;
+        }
+        manager.close()?;
+    }
+    // In turns; the first round warms the cache.
+    for round in 0..plan.choose(6, 4) {
+        for ((directory, cores), rates) in directories.iter().zip([1, 2]).zip(&mut rates) {
+            let recovery = PerCoreRecoveryManager::new(directory.path().join("log"));
+            let mut found = 0;
+            let ns = ns_each(entries * cores, || {
+                let (counters, _) =
+                    recovery.recover_parallel(&mut Counter::default(), |_| Counter::default())?;
+                found = counters.iter().map(|(_, counter)| counter.entries).sum();
+                Ok::<_, Failure>(())
+            })?;
+            if found != entries * cores {
+                return Err(format!("{found} of {} entries came back", entries * cores).into());
+            }
+            if round > 0 {
+                rates.push(1e3 / ns);
+            }
+        }
+    }
+    let [mut one, mut two] = rates;
+    Ok((two.median(), one.median()))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]

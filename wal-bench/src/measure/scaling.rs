@@ -6,13 +6,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wal_coordinator::{CoreWalWriter, WriteBatch};
 
 use super::samples::Samples;
+use super::together::together;
 use super::yardstick::{PLAIN_ENTRY_BYTES, write_plain_entry, zero_filled};
 use super::{Failure, Measured, Plan, Row, VALUE_BYTES};
 use crate::results::{Axis, Line, Plot, Scale};
@@ -67,6 +67,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
             Line { name: "yardstick: a plain file for each thread".to_owned(), points: plain },
         ],
         spans: Vec::new(),
+        marks: Vec::new(),
     };
     let plots = vec![
         plot(
@@ -125,31 +126,6 @@ fn plains(directory: &Path, count: usize) -> Result<Vec<File>, Failure> {
     let file =
         |index| zero_filled(&directory.join(format!("plain-{index}")), bytes.max(BURST * PLAIN_ENTRY_BYTES));
     Ok((0..count).map(file).collect::<Result<_, _>>()?)
-}
-
-/// The longest that one of the threads took, from where all begin.
-fn together<T: Send>(
-    items: &mut [T],
-    work: impl Fn(&mut T) -> Result<(), Failure> + Sync,
-) -> Result<Duration, Failure> {
-    let ready = Barrier::new(items.len());
-    let times = thread::scope(|scope| {
-        let threads: Vec<_> = items
-            .iter_mut()
-            .map(|item| {
-                let (ready, work) = (&ready, &work);
-                scope.spawn(move || {
-                    ready.wait();
-                    let started = Instant::now();
-                    work(item).map(|()| started.elapsed())
-                })
-            })
-            .collect();
-        let times =
-            threads.into_iter().map(|thread| thread.join().map_err(|_| Failure::from("a core panicked"))?);
-        times.collect::<Result<Vec<_>, _>>()
-    })?;
-    Ok(times.into_iter().max().unwrap_or_default())
 }
 
 fn append(writer: &mut CoreWalWriter, entries: u64) -> Result<(), Failure> {

@@ -28,6 +28,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
         y: Axis::new("time, ms", Scale::Linear),
         lines: vec![line("log", log), line("yardstick: reading the plain file", yardstick)],
         spans: Vec::new(),
+        marks: Vec::new(),
     };
     Ok(Measured { rows, plots: vec![plot] })
 }

@@ -1,12 +1,10 @@
 //! Appends without a pause on a log that is in use for a while: its segments were released by checkpoints and are used
 //! again, so that nobody fills files with zeros while it is measured, as for the yardstick's file.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
 use wal_coordinator::{CheckpointCoordinator, CoreWalWriter, PerCoreWalConfig, PerCoreWalManager, Retention};
 
 use super::samples::{Samples, ns_each};
+use super::usage::cpu_time;
 use super::yardstick::{PLAIN_ENTRY_BYTES, write_plain, zero_filled};
 use super::{Failure, KEY_BYTES, Measured, Plan, Row, VALUE_BYTES};
 
@@ -95,10 +93,4 @@ fn append(writer: &mut CoreWalWriter, entries: u64) -> Result<(), Failure> {
         writer.append_put(&key, &VALUE)?;
     }
     Ok(())
-}
-
-/// CPU that all threads of this process have used.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

@@ -57,6 +57,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
         y: Axis::new(unit, scale),
         lines,
         spans: vec![Span { name: "checkpoint".to_owned(), from, to }],
+        marks: Vec::new(),
     };
     let note = format!(
         "Core 1 appends every 2 us while {} k keys of core 0 are stored; a point is {BUCKET_MS} ms.",

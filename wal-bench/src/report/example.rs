@@ -1,7 +1,7 @@
 //! Results for the tests of the renderers, with everything in them that could go wrong.
 
 use crate::machine::Machine;
-use crate::results::{Axis, Figure, Line, Plot, Results, Row, Scale, Span};
+use crate::results::{Axis, Figure, Line, Mark, Plot, Results, Row, Scale, Span};
 
 pub(crate) fn results() -> Results {
     let machine = Machine {
@@ -41,6 +41,7 @@ fn latency() -> Plot {
         y: Axis::new("ns", Scale::Log),
         lines: vec![line("log", 1.0), line("<yardstick>", 3.0)],
         spans: Vec::new(),
+        marks: vec![Mark { name: "aim: <200 ns>".to_owned(), at: (0.999, 200.0) }],
     }
 }
 
@@ -52,5 +53,6 @@ fn timeline() -> Plot {
         y: Axis::new("M entries/s", Scale::Linear),
         lines: vec![Line { name: "core 1".to_owned(), points: vec![(0.0, 1.0), (50.0, 0.5), (100.0, 1.1)] }],
         spans: vec![Span { name: "checkpoint".to_owned(), from: 20.0, to: 70.0 }],
+        marks: Vec::new(),
     }
 }

@@ -1,12 +1,12 @@
-//! Results as one page of HTML: the machine, the plots, the aims, every figure.
+//! Results as one page of HTML: the machine, the aims, the plots, every figure.
 //!
 //! Promises: one file, no network, no script; light or dark as the reader's system is; well-formed whatever the texts are.
 
 use std::fmt::Write;
 
 use super::aims::verdicts;
-use super::svg::{escape, picture};
-use super::{amount, markdown};
+use super::markdown;
+use super::svg::{escape, gauge, picture};
 use crate::results::{Plot, Results, Row};
 
 const STYLE: &str = "
@@ -15,7 +15,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) {
   :root { --page: #14181f; --ink: #e3e8ef; --faint: #9aa5b4; --rule: #333b47; --span: #232a35;
     --c0: #6fb1f5; --c1: #f0965a; --c2: #6cc490; --c3: #cf8fe3; --c4: #d8bd4e; --c5: #a7b3c2; --yes: #6cc490; --no: #f28b82; } }
-body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem;
+body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem;
   padding: 1.5rem 1.25rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .75rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.75rem 0 .25rem; } p { color: var(--faint); margin: .25rem 0 .5rem; max-width: 52rem; }
@@ -27,8 +27,12 @@ th { color: var(--faint); font-weight: 600; } .number { text-align: right; white
 .yes { color: var(--yes); } .no { color: var(--no); font-weight: 600; } .none { color: var(--faint); }
 figure { margin: 0; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--faint); font: 12px system-ui, sans-serif; } .up, .end { text-anchor: end; }
-.across { text-anchor: middle; } .label { fill: var(--ink); } .axis { stroke: var(--faint); } .grid { stroke: var(--rule); }
+.across { text-anchor: middle; text-align: center; white-space: nowrap; } .label { fill: var(--ink); } .axis { stroke: var(--faint); } .grid { stroke: var(--rule); }
+.aim { stroke: var(--no); stroke-width: 3; } svg .aimed { fill: var(--no); font-weight: 600;
+  paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
 .span { fill: var(--span); } .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.gauge { width: 150px; min-width: 150px; } .within { stroke: var(--yes); fill: var(--yes); stroke-width: 2; }
+.beyond { stroke: var(--no); fill: var(--no); stroke-width: 2; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.25rem; list-style: none; margin: .25rem 0 .5rem; padding: 0; }
 .legend i { display: inline-block; width: 1.1rem; height: 3px; margin-right: .45rem; vertical-align: middle; }
 ";
@@ -44,11 +48,11 @@ pub fn page(results: &Results) -> String {
         colours()
     );
     page.push_str(&machine(results));
+    page.push_str(&aims(results));
     if !results.plots.is_empty() {
         page.push_str("<h2>Plots</h2>\n");
     }
     results.plots.iter().for_each(|plot| page.push_str(&figure(plot)));
-    page.push_str(&aims(results));
     page.push_str(&figures(results));
     page.push_str("</body>\n</html>\n");
     page
@@ -95,7 +99,8 @@ fn figure(plot: &Plot) -> String {
 fn aims(results: &Results) -> String {
     let mut html = String::from(
         "<h2>Aims</h2>\n<div class=\"wide\"><table>\n<tr><th>aim</th><th>bound</th><th>held against it</th>\
-         <th class=\"number\">value</th><th class=\"number\">ratio</th><th>reached</th></tr>\n",
+         <th class=\"number\">log</th><th class=\"number\">yardstick</th><th class=\"number\">ratio</th>\
+         <th class=\"across\">better | aim | worse</th><th>reached</th></tr>\n",
     );
     for verdict in verdicts(results) {
         let class = match verdict.reached {
@@ -104,14 +109,17 @@ fn aims(results: &Results) -> String {
             None => "none",
         };
         let word = markdown::word(&verdict).replace(['*', '`'], "");
-        let [name, value, ratio] = verdict.row.map_or_else(Default::default, |row| {
-            [escape(&row.name), escape(&amount(row.value, &row.unit)), markdown::ratio(row)]
+        let [name, value, yardstick, ratio, gauge] = verdict.row.map_or_else(Default::default, |row| {
+            let gauge = verdict.aim.bound.part(row).map_or(String::new(), gauge);
+            let [value, yardstick] = [markdown::value(row), markdown::yardstick(row)];
+            [escape(&row.name), escape(&value), escape(&yardstick), markdown::ratio(row), gauge]
         });
         let (what, bound) = (escape(verdict.aim.what), escape(&verdict.aim.bound.to_string()));
         let _ = writeln!(
             html,
             "<tr><td>{what}</td><td>{bound}</td><td>{name}</td><td class=\"number\">{value}</td>\
-             <td class=\"number\">{ratio}</td><td class=\"{class}\">{word}</td></tr>"
+             <td class=\"number\">{yardstick}</td><td class=\"number\">{ratio}</td><td>{gauge}</td>\
+             <td class=\"{class}\">{word}</td></tr>"
         );
     }
     html.push_str("</table></div>\n");
@@ -129,11 +137,11 @@ fn figures(results: &Results) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let yardstick = row.yardstick.map_or(String::new(), |value| escape(&amount(value, &row.unit)));
     format!(
-        "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{yardstick}</td><td class=\"number\">{}</td></tr>\n",
+        "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
         escape(&row.name),
-        escape(&amount(row.value, &row.unit)),
+        escape(&markdown::value(row)),
+        escape(&markdown::yardstick(row)),
         markdown::ratio(row)
     )
 }

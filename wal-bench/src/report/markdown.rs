@@ -33,9 +33,17 @@ pub fn document(results: &Results) -> String {
 
 /// A figure as a line of the table.
 fn line(row: &Row) -> String {
+    format!("| {} | {} | {} | {} |\n", cell(&row.name), value(row), yardstick(row), ratio(row))
+}
+
+pub(super) fn yardstick(row: &Row) -> String {
+    row.yardstick.map_or(String::new(), |value| amount(value, &row.unit))
+}
+
+/// With its unit, and its spread where that is known.
+pub(super) fn value(row: &Row) -> String {
     let value = amount(row.value, &row.unit);
-    let yardstick = row.yardstick.map_or(String::new(), |value| amount(value, &row.unit));
-    format!("| {} | {value} | {yardstick} | {} |\n", cell(&row.name), ratio(row))
+    row.spread.map_or(value.clone(), |spread| format!("{value} +-{} %", digits(spread * 100.0)))
 }
 
 pub(super) fn ratio(row: &Row) -> String {
@@ -44,14 +52,15 @@ pub(super) fn ratio(row: &Row) -> String {
 
 fn aims(results: &Results) -> String {
     let mut text = String::from(
-        "\n## Aims\n\n| aim | bound | held against it | value | ratio | reached |\n|---|---|---|---:|---:|---|\n",
+        "\n## Aims\n\n| aim | bound | held against it | log | yardstick | ratio | reached |\n|---|---|---|---:|---:|---:|---|\n",
     );
     for verdict in verdicts(results) {
-        let (name, value, ratio) = verdict
+        let [name, value, yardstick, ratio] = verdict
             .row
-            .map_or_else(Default::default, |row| (cell(&row.name), amount(row.value, &row.unit), ratio(row)));
+            .map_or_else(Default::default, |row| [cell(&row.name), value(row), yardstick(row), ratio(row)]);
         let (what, bound) = (cell(verdict.aim.what), verdict.aim.bound);
-        let _ = writeln!(text, "| {what} | {bound} | {name} | {value} | {ratio} | {} |", word(&verdict));
+        let word = word(&verdict);
+        let _ = writeln!(text, "| {what} | {bound} | {name} | {value} | {yardstick} | {ratio} | {word} |");
     }
     text
 }
@@ -102,8 +111,8 @@ mod tests {
     #[test]
     fn aims_are_reached_or_not_or_not_measured() {
         let text = document(&example::results());
-        assert!(text.contains("| at most 0.30 x | append, burst | 14.0 ns | 0.28 | yes |"));
-        assert!(text.contains("| at most 10.0 us | one append: p99.99 | 20.0 us |  | **no** |"), "{text}");
+        assert!(text.contains("| at most 0.30 x | append, burst | 14.0 ns | 50.0 ns | 0.28 | yes |"));
+        assert!(text.contains("| at most 10.0 us | one append: p99.99 | 20.0 us |  |  | **no** |"), "{text}");
         assert!(text.contains("not measured (`recovery`)"));
     }
 }

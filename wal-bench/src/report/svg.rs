@@ -37,7 +37,8 @@ pub fn escape(text: &str) -> String {
 /// The picture.
 #[must_use]
 pub fn picture(plot: &Plot) -> String {
-    let points = || plot.lines.iter().flat_map(|line| &line.points);
+    let marks = || plot.marks.iter().map(|mark| &mark.at);
+    let points = || plot.lines.iter().flat_map(|line| &line.points).chain(marks());
     let spans = plot.spans.iter().flat_map(|span| [span.from, span.to]);
     let x = Range::over(plot.x.scale, points().map(|point| point.0).chain(spans));
     let y = Range::over(plot.y.scale, points().map(|point| point.1));
@@ -52,7 +53,37 @@ pub fn picture(plot: &Plot) -> String {
             line.points.iter().filter_map(|(at, value)| Some((across(x.at(*at)?), up(y.at(*value)?))));
         svg.push_str(&drawn(&places.collect::<Vec<_>>(), index % COLOURS));
     }
+    for mark in &plot.marks {
+        if let (Some(at), Some(value)) = (x.at(mark.at.0), y.at(mark.at.1)) {
+            svg.push_str(&aim(&mark.name, across(at), up(value)));
+        }
+    }
     svg.push_str("</svg>\n");
+    svg
+}
+
+/// How far a figure is from its aim, for a cell of a table: a line at the aim, a mark left of it where the figure is
+/// within. A tick is a factor of two; what is more than eight times off stands at the end.
+#[must_use]
+pub fn gauge(part: f64) -> String {
+    let place = |part: f64| 90.0 + part.max(f64::MIN_POSITIVE).log2().clamp(-3.0, 3.0) * 26.0;
+    let mut svg = String::from(
+        "<svg class=\"gauge\" viewBox=\"0 0 180 16\" role=\"img\" aria-label=\"distance from the aim\" \
+         xmlns=\"http://www.w3.org/2000/svg\">",
+    );
+    let _ = write!(svg, "<line class=\"grid\" x1=\"8\" y1=\"8\" x2=\"172\" y2=\"8\"/>");
+    for power in -3..=3 {
+        let x = place(2_f64.powi(power));
+        let _ = write!(svg, "<line class=\"grid\" x1=\"{x:.1}\" y1=\"5\" x2=\"{x:.1}\" y2=\"11\"/>");
+    }
+    let class = if part <= 1.0 { "within" } else { "beyond" };
+    let (aim, at) = (place(1.0), place(part));
+    let _ = write!(
+        svg,
+        "<line class=\"{class}\" x1=\"{aim:.1}\" y1=\"8\" x2=\"{at:.1}\" y2=\"8\"/>\
+         <line class=\"axis\" x1=\"{aim:.1}\" y1=\"1\" x2=\"{aim:.1}\" y2=\"15\"/>\
+         <circle class=\"{class}\" cx=\"{at:.1}\" cy=\"8\" r=\"4\"/></svg>"
+    );
     svg
 }
 
@@ -82,6 +113,18 @@ fn stretch(span: &Span, x: &Range) -> String {
         from + 4.0,
         top + 15.0,
         escape(&span.name)
+    )
+}
+
+/// A bar with its name above it, which ends where the bar does if there is no room to its right.
+fn aim(name: &str, x: f64, y: f64) -> String {
+    let (from, to) = ((x - 16.0).max(FRAME[0]), (x + 16.0).min(FRAME[2]));
+    let (class, at) = if x > FRAME[2] - 120.0 { ("aimed end", to) } else { ("aimed", from) };
+    format!(
+        "<line class=\"aim\" x1=\"{from:.1}\" y1=\"{y:.1}\" x2=\"{to:.1}\" y2=\"{y:.1}\"/>\n\
+         <text class=\"{class}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>\n",
+        y - 6.0,
+        escape(name)
     )
 }
 
@@ -206,6 +249,16 @@ mod tests {
                 ..Plot::default()
             };
             check(&plot);
+        }
+    }
+
+    #[test]
+    fn a_gauge_is_left_of_the_aim_where_the_figure_is_within() {
+        for (part, is_left) in [(0.0, true), (0.5, true), (2.0, false), (1e9, false)] {
+            let svg = gauge(part);
+            well_formed(&svg);
+            let (x, _) = places(&svg)[0];
+            assert!((8.0..=172.0).contains(&x) && (x < 90.0) == is_left, "{part}: {x}");
         }
     }
 

@@ -10,7 +10,8 @@ use wal_coordinator::{DirectoryStorage, PerCoreWalConfig, Storage, StorageFile};
 struct Nowhere(DirectoryStorage);
 
 /// The default settings for a log in `directory` that keeps nothing.
-pub(super) fn config(directory: &Path, cores: usize) -> PerCoreWalConfig {
+#[must_use]
+pub fn config(directory: &Path, cores: usize) -> PerCoreWalConfig {
     let mut config = PerCoreWalConfig::new(directory, cores);
     config.storage = Arc::new(Nowhere(DirectoryStorage::new(directory)));
     config
