@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use wal_bench::samples::{Samples, as_micros};
@@ -28,6 +29,22 @@ pub(crate) struct Task {
 }
 
 pub(crate) type Figures = BTreeMap<String, f64>;
+
+impl Task {
+    /// This program as the process that does it on `log`.
+    pub(crate) fn command(&self, log: &Entry) -> Result<Command, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--child", &self.name, "--log", log.name]).arg("--dir").arg(&self.directory);
+        for (option, number) in
+            [("--cores", self.cores as u64), ("--count", self.count), ("--values", self.value_bytes as u64)]
+        {
+            command.args([option, &number.to_string()]);
+        }
+        // walrus-rust takes its directory from the environment, and talks otherwise.
+        command.env("WALRUS_DATA_DIR", &self.directory).env("WALRUS_QUIET", "1");
+        Ok(command)
+    }
+}
 
 pub(crate) fn run(log: &Entry, task: &Task) -> Result<(), Failure> {
     (log.run)(task)

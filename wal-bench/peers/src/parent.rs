@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use wal_bench::machine::Machine;
 use wal_bench::report::{html, markdown};
@@ -10,7 +9,7 @@ use wal_bench::results::{Figure, Results, Row};
 use wal_bench::samples::Samples;
 
 use crate::Failure;
-use crate::child::Figures;
+use crate::child::{Figures, Task};
 use crate::logs::{Entry, OURS, YARDSTICK};
 use crate::matrix::{Cell, Matrix};
 use crate::strace::{self, Calls};
@@ -125,7 +124,10 @@ fn one(
 ) -> Result<Vec<(&'static str, f64)>, Failure> {
     let choose = |full: u64, quick: u64| if plan.quick { quick } else { full };
     let directory = Temporary::new(&plan.directory)?;
-    let run = |task: &str, cores, count| child(log, task, &directory.0, cores, count, value_bytes);
+    let run = |name: &str, cores, count| {
+        let (name, directory) = (name.to_owned(), directory.0.clone());
+        child(log, &Task { name, directory, cores, count, value_bytes })
+    };
     let figures = match task {
         "burst" => run(task, 1, choose(15, 5))?,
         "sustained" => run(task, 1, choose(1_000_000, 200_000))?,
@@ -171,44 +173,14 @@ impl Drop for Temporary {
     }
 }
 
-/// This program as the child that does one task.
-pub(crate) fn command(
-    log: &Entry,
-    task: &str,
-    directory: &Path,
-    cores: usize,
-    count: u64,
-    value_bytes: usize,
-) -> Result<Command, Failure> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--child", task, "--log", log.name]).arg("--dir").arg(directory);
-    command.args([
-        "--cores",
-        &cores.to_string(),
-        "--count",
-        &count.to_string(),
-        "--values",
-        &value_bytes.to_string(),
-    ]);
-    // walrus-rust takes its directory from the environment, and talks otherwise.
-    command.env("WALRUS_DATA_DIR", directory).env("WALRUS_QUIET", "1");
-    Ok(command)
-}
-
-fn child(
-    log: &Entry,
-    task: &str,
-    directory: &Path,
-    cores: usize,
-    count: u64,
-    value_bytes: usize,
-) -> Result<Figures, Failure> {
-    let output = command(log, task, directory, cores, count, value_bytes)?.output()?;
+/// What a process of its own found.
+fn child(log: &Entry, task: &Task) -> Result<Figures, Failure> {
+    let output = task.command(log)?.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     // A log may print what it likes: the figures are the last line.
     let figures = text.lines().last().and_then(|line| serde_json::from_str(line).ok());
     figures.filter(|_| output.status.success()).ok_or_else(|| {
-        format!("{}, {task}: {}", log.name, String::from_utf8_lossy(&output.stderr).trim()).into()
+        format!("{}, {}: {}", log.name, task.name, String::from_utf8_lossy(&output.stderr).trim()).into()
     })
 }
 

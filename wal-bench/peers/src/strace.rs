@@ -10,8 +10,9 @@ use std::fmt;
 use std::process::Command;
 
 use crate::Failure;
+use crate::child::Task;
 use crate::logs::Entry;
-use crate::parent::{Plan, command};
+use crate::parent::Plan;
 
 /// Durable appends of the two runs.
 const FEW: u64 = 40;
@@ -88,7 +89,9 @@ fn traced(plan: &Plan, log: &Entry, count: u64) -> Result<BTreeMap<String, u64>,
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory)?;
     let trace = directory.join("trace");
-    let child = command(log, "sync", &directory, 1, count, 100)?;
+    let task =
+        Task { name: "sync".to_owned(), directory: directory.clone(), cores: 1, count, value_bytes: 100 };
+    let child = task.command(log)?;
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-qq", "-s", "0", "-e", TRACED, "-e", "signal=none", "-o"]).arg(&trace);
     strace.arg(child.get_program()).args(child.get_args());

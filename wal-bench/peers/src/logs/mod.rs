@@ -96,8 +96,8 @@ pub(crate) struct Entry {
 pub(crate) fn all() -> Vec<Entry> {
     vec![
         entry::<ours::Ours>(OURS, "", "`sync`"),
-        entry::<Each<plain::ZeroFilled>>(YARDSTICK, "", "flush, `sync_data`"),
-        entry::<Each<plain::Growing>>("plain file, growing", "", "flush, `sync_data`"),
+        entry::<Each<plain::Plain<plain::ZeroFilled>>>(YARDSTICK, "", "flush, `sync_data`"),
+        entry::<Each<plain::Plain<plain::Growing>>>("plain file, growing", "", "flush, `sync_data`"),
         entry::<Each<okaywal::Okay>>("okaywal", version("okaywal"), "`commit`"),
         entry::<Each<raft_engine::Raft>>("raft-engine", version("raft-engine"), "`write(batch, true)`"),
         entry::<Each<walrus::WalrusLog>>("walrus-rust", version("walrus-rust"), "`FsyncSchedule::SyncEach`"),

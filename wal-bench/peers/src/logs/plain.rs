@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
@@ -14,20 +15,47 @@ use crate::Failure;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-pub(super) struct Plain {
+/// A plain file, made by `M`.
+pub(super) struct Plain<M> {
     out: BufWriter<File>,
     entry: Vec<u8>,
+    made: PhantomData<M>,
 }
 
-/// Into a file that was filled with zeros before: no append changes metadata.
-pub(super) struct ZeroFilled(Plain);
+/// How the file is made.
+pub(super) trait Made {
+    fn make(path: &Path, setup: &Setup) -> Result<File, Failure>;
+}
 
-/// Into a file that grows with every write.
-pub(super) struct Growing(Plain);
+/// Filled with zeros before: no append changes metadata.
+pub(super) struct ZeroFilled;
 
-impl Plain {
+/// Grows with every write.
+pub(super) struct Growing;
+
+impl Made for ZeroFilled {
+    fn make(path: &Path, setup: &Setup) -> Result<File, Failure> {
+        let mut file = zero_filled(path, setup.bytes)?;
+        file.rewind()?;
+        Ok(file)
+    }
+}
+
+impl Made for Growing {
+    fn make(path: &Path, _: &Setup) -> Result<File, Failure> {
+        Ok(File::options().read(true).write(true).create_new(true).open(path)?)
+    }
+}
+
+impl<M> Plain<M> {
     fn new(file: File) -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER_BYTES, file), entry: Vec::new() }
+        Self { out: BufWriter::with_capacity(BUFFER_BYTES, file), entry: Vec::new(), made: PhantomData }
+    }
+}
+
+impl<M: Made> Single for Plain<M> {
+    fn open(directory: &Path, setup: &Setup) -> Result<Self, Failure> {
+        Ok(Self::new(M::make(&directory.join("log"), setup)?))
     }
 
     fn append(&mut self, numbers: Range<u64>, value: &[u8]) -> Result<Instant, Failure> {
@@ -47,8 +75,8 @@ impl Plain {
         Ok(appended)
     }
 
-    fn restart(path: &Path, mut sink: Sink) -> Result<(Self, Sink), Failure> {
-        let file = File::options().read(true).write(true).open(path)?;
+    fn restart(directory: &Path, _: &Setup, mut sink: Sink) -> Result<(Self, Sink), Failure> {
+        let file = File::options().read(true).write(true).open(directory.join("log"))?;
         let mut input = BufReader::with_capacity(BUFFER_BYTES, &file);
         let (mut end, mut body) = (0, Vec::new());
         loop {
@@ -72,38 +100,5 @@ impl Plain {
         }
         (&file).seek(SeekFrom::Start(end))?;
         Ok((Self::new(file), sink))
-    }
-}
-
-impl Single for ZeroFilled {
-    fn open(directory: &Path, setup: &Setup) -> Result<Self, Failure> {
-        let mut file = zero_filled(&directory.join("log"), setup.bytes)?;
-        file.rewind()?;
-        Ok(Self(Plain::new(file)))
-    }
-
-    fn append(&mut self, numbers: Range<u64>, value: &[u8]) -> Result<Instant, Failure> {
-        self.0.append(numbers, value)
-    }
-
-    fn restart(directory: &Path, _: &Setup, sink: Sink) -> Result<(Self, Sink), Failure> {
-        let (plain, sink) = Plain::restart(&directory.join("log"), sink)?;
-        Ok((Self(plain), sink))
-    }
-}
-
-impl Single for Growing {
-    fn open(directory: &Path, _: &Setup) -> Result<Self, Failure> {
-        let file = File::options().read(true).write(true).create_new(true).open(directory.join("log"))?;
-        Ok(Self(Plain::new(file)))
-    }
-
-    fn append(&mut self, numbers: Range<u64>, value: &[u8]) -> Result<Instant, Failure> {
-        self.0.append(numbers, value)
-    }
-
-    fn restart(directory: &Path, _: &Setup, sink: Sink) -> Result<(Self, Sink), Failure> {
-        let (plain, sink) = Plain::restart(&directory.join("log"), sink)?;
-        Ok((Self(plain), sink))
     }
 }
