@@ -6,7 +6,7 @@ use serde_json::Value;
 
 fn load(words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
-    command.args(["--segment-kib", "256", "--keys", "50", "--verify", "--json"]);
+    command.args(["--segment-kib", "256", "--keys", "20", "--verify", "--json"]);
     command.args(words).output().expect("the load starts")
 }
 
@@ -23,7 +23,8 @@ fn check(words: &[&str], entries: u64) -> Value {
     for path in ["/entries", "/log_entries", "/log_durable_entries", "/append/count", "/verified/entries"] {
         is(path, entries);
     }
-    is("/verified/keys", 100);
+    // All keys of both cores were drawn.
+    is("/verified/keys", 40);
     if outcome["checkpoints"] == 0 {
         is("/verified/entries_replayed", entries);
     }
@@ -61,7 +62,7 @@ fn checkpoints_and_skewed_keys_at_a_rate_add_up_as_well() {
     let words =
         ["--rate", "20000", "--entries", "6000", "--distribution", "zipf:0.7", "--checkpoint", "0.05"];
     let outcome = check(&words, 12_000);
-    assert!(outcome["checkpoints"].as_u64() >= Some(2), "{outcome}");
+    assert!(outcome["checkpoints"].as_u64() >= Some(1), "{outcome}");
     assert!(outcome["written_checkpoints"].as_f64() > Some(0.0), "{outcome}");
     // 6 000 entries at 20 000 a second.
     assert!(outcome["appending_s"].as_f64() > Some(0.29), "{outcome}");
@@ -73,7 +74,9 @@ fn a_load_ends_with_its_time() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let entries = outcome["entries"].as_u64().expect("a number");
-    assert!((1..=402).contains(&entries), "{outcome}");
+    // Two cores, and each its first entry at the very beginning.
+    let due = 2.0 * (1000.0 * outcome["appending_s"].as_f64().expect("a number") + 1.0);
+    assert!(entries >= 2 && entries as f64 <= due, "{outcome}");
     assert_eq!(outcome["durable"]["count"], entries);
 }
 

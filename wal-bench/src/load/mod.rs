@@ -121,7 +121,7 @@ pub fn run(settings: &Settings, told: &dyn Fn(&str)) -> Result<Outcome, Failure>
     let entries: Vec<_> = (0..settings.cores).map(|core| Entries::new(settings, core)).collect();
     let cpu_ns_of_load = cost_of_load(entries[0].clone());
     let mut manager = PerCoreWalManager::new(config)?;
-    let before = (manager.stats(), usage::cpu_time(), usage::disk_bytes());
+    let before = (manager.stats(), usage::cpu_time());
     let (all, appended, appending) = put(settings, entries, &mut manager, told)?;
     manager.sync_all()?;
     let used = Used {
@@ -130,7 +130,6 @@ pub fn run(settings: &Settings, told: &dyn Fn(&str)) -> Result<Outcome, Failure>
         cpu: usage::cpu_time().saturating_sub(before.1),
         cpu_ns_of_load,
         memory_kib: usage::peak_kib().unwrap_or_default(),
-        disk_bytes: usage::disk_bytes().zip(before.2).map_or(0, |(now, before)| now - before),
         segment_bytes,
     };
     let stats = manager.stats().since(&before.0);

@@ -66,8 +66,6 @@ pub struct Outcome {
     pub written_checkpoints: f64,
     /// Zeros that new segments were filled with.
     pub written_filling: f64,
-    /// What the kernel has written to the disk, for everything; 0 where it does not say.
-    pub written_kernel: f64,
     /// Segments that were sealed.
     pub rotations: u64,
     /// Checkpoints that were made.
@@ -107,7 +105,6 @@ pub(super) struct Used {
     pub(super) cpu: Duration,
     pub(super) cpu_ns_of_load: f64,
     pub(super) memory_kib: u64,
-    pub(super) disk_bytes: u64,
     pub(super) segment_bytes: u64,
 }
 
@@ -144,7 +141,6 @@ impl Outcome {
             written_segments: amplified(total.file_bytes),
             written_checkpoints: amplified(stats.checkpoints.bytes_written),
             written_filling: amplified(total.segments.made * used.segment_bytes),
-            written_kernel: amplified(used.disk_bytes),
             rotations: total.rotations,
             checkpoints: stats.checkpoints.made(),
             checkpoint: (&stats.checkpoints.duration_ns).into(),
@@ -227,11 +223,10 @@ impl fmt::Display for Outcome {
         table.row(
             "written for each byte",
             format!(
-                "{} to segments, {} by checkpoints, {} zeros into new segments; {} by the kernel's count",
+                "{} to segments, {} by checkpoints, {} zeros into new segments",
                 digits(self.written_segments),
                 digits(self.written_checkpoints),
-                digits(self.written_filling),
-                digits(self.written_kernel)
+                digits(self.written_filling)
             ),
         );
         table.row("segments sealed", count(self.rotations));

@@ -15,11 +15,14 @@ use wal_writer::Histogram;
 use super::Failure;
 use super::entries::Entries;
 use super::settings::{Settings, SyncMode};
+use crate::usage;
 
 /// A wait that is longer than this sleeps for a part of it; a shorter one spins, since waking up takes as long.
 const NAP_NS: u64 = 200_000;
 /// How long before its time a sleeper is up again.
 const EARLY_NS: u64 = 100_000;
+/// The end of a wait, of which nothing may come between: not even a look at how much CPU the wait took.
+const FINAL_NS: u64 = 1_000;
 
 /// Nanoseconds that entries took.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +43,8 @@ pub(super) struct Part {
     pub(super) entries: u64,
     /// Bytes of their keys and values.
     pub(super) bytes: u64,
-    /// Spent waiting for entries to be due, with the CPU and without.
+    /// CPU spent waiting for entries to be due.
     pub(super) spun_ns: u64,
-    pub(super) slept_ns: u64,
 }
 
 /// What all threads of a load share.
@@ -84,7 +86,6 @@ impl Part {
         self.entries += other.entries;
         self.bytes += other.bytes;
         self.spun_ns += other.spun_ns;
-        self.slept_ns += other.slept_ns;
     }
 }
 
@@ -204,24 +205,30 @@ impl<'a> Worker<'a> {
         let Some(rate) = self.settings.rate else { return Some(self.shared.now()) };
         let due = due_ns(number, rate);
         let mut now = self.shared.now();
-        while now < due {
+        // The thread's own CPU clock is a system call: it is asked only where there is time for it.
+        let begun = (now + 2 * FINAL_NS < due).then(usage::thread_cpu_time);
+        while now + FINAL_NS < due {
             if self.shared.stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let (left, since) = (due - now, now);
-            if left > NAP_NS {
-                std::thread::sleep(Duration::from_nanos(self.nap_ns(left)));
+            if due - now > NAP_NS {
+                std::thread::sleep(Duration::from_nanos(self.nap_ns(due - now)));
             } else {
                 std::hint::spin_loop();
             }
-            now = self.shared.now();
-            let waited = if left > NAP_NS { &mut self.part.slept_ns } else { &mut self.part.spun_ns };
-            *waited += now - since;
             self.tell_if_asked();
             if self.look_at_groups().is_err() {
                 // The next append will say why.
                 break;
             }
+            now = self.shared.now();
+        }
+        let spun = begun.map(|begun| usage::thread_cpu_time().saturating_sub(begun));
+        while self.shared.now() < due {
+            std::hint::spin_loop();
+        }
+        if let Some(spun) = spun {
+            self.part.spun_ns += u64::try_from(spun.as_nanos()).unwrap_or(u64::MAX) + FINAL_NS;
         }
         Some(due)
     }
