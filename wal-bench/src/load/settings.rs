@@ -66,7 +66,7 @@ pub enum Distribution {
 }
 
 impl Settings {
-    /// Reads the options of [`HELP`](super::HELP).
+    /// Reads the options that the help names.
     ///
     /// # Errors
     /// [`Usage::Wrong`]: something that is not what the option takes.
