@@ -18,7 +18,7 @@ use std::time::Duration;
 use common::*;
 use tempfile::TempDir;
 use wal_coordinator::*;
-use wal_recovery::{PerCoreRecoveryManager, Recovered};
+use wal_recovery::{PerCoreRecoveryManager, Recovered, RecoveryReport};
 
 /// Every entry that was ever appended and not given up, and what is durable of them.
 #[derive(Clone, Default)]
@@ -94,6 +94,29 @@ impl Model {
         );
     }
 
+    /// The figures of each segment are those of the entries that it holds.
+    #[track_caller]
+    fn check_figures(&self, report: &RecoveryReport) {
+        for core in &report.cores {
+            let of_core = self.entries.iter().filter(|entry| entry.core_id == core.core);
+            let entries: BTreeMap<_, _> = of_core.map(|entry| (entry.sequence, entry)).collect();
+            for segment in &core.segments {
+                let Some((first, last)) = segment.sequences else {
+                    assert_eq!((segment.entries, segment.epochs, segment.timestamps), (0, None, None));
+                    continue;
+                };
+                assert_eq!(segment.entries, last.0 - first.0 + 1, "{report}");
+                let before = entries.range(..first).next_back().map_or(0, |(_, entry)| entry.timestamp_ns);
+                let (first, last) = (entries[&first], entries[&last]);
+                assert_eq!(segment.epochs, Some((first.epoch, last.epoch)), "{report}");
+                // A frame counts from the entry before, or from its own first one.
+                let (base, end) = segment.timestamps.unwrap_or_default();
+                assert!(base == before || base == first.timestamp_ns, "{base} {before} {}", brief(first));
+                assert_eq!(end, last.timestamp_ns, "{report}");
+            }
+        }
+    }
+
     /// Forgets what did not survive: of each core everything from `ends` on.
     fn truncate(&mut self, ends: &BTreeMap<u16, u64>) {
         self.entries.retain(|entry| entry.sequence.0 < ends.get(&entry.core_id.0).copied().unwrap_or(0));
@@ -109,6 +132,8 @@ fn check_recovery(path: &std::path::Path, model: &Model, random: &mut Random) {
     let last = Epoch(u64::MAX);
     let (seen, recovered) = recover(path);
     model.check(&seen, &recovered, last, "everything");
+    model.check_figures(&recovered.report);
+    model.check_figures(&PerCoreRecoveryManager::new(path).plan().unwrap().report);
     let again = recover(path);
     assert_eq!((again.0.state, again.1.report), (seen.state, recovered.report), "a second recovery differs");
     let map = recover_per_core(path).unwrap();
