@@ -10,8 +10,13 @@ use super::{Bug, Test};
 use crate::failure::Failure;
 use crate::process;
 
-/// A test takes seconds; one that takes this long waits for what the bug has taken away.
-const TEST_MAX: Duration = Duration::from_secs(180);
+/// A test takes seconds; one that takes this long without a bug does not end, also on a machine with much else to do.
+const TEST_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// With a bug a test that takes so many times as long as without, and this much besides, waits for what the bug has taken
+/// away.
+const SLOWER_MAX: u32 = 10;
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The kill loop is deterministic but for the threads, so a few kills at its point are enough.
 const KILLS: u64 = 12;
@@ -55,8 +60,20 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Builds and runs `test`; `bug` is what the copy has, for the messages.
-pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Result<Outcome, Failure> {
+/// What became of a test, and how long it ran, building not counted.
+pub(super) type Ran = (Outcome, Duration);
+
+/// Builds and runs `test` as the code is.
+pub(super) fn without_bug(workspace: &Workspace, test: &Test) -> Result<Ran, Failure> {
+    run(workspace, test, None, TEST_MAX)
+}
+
+/// Builds and runs the test of `bug`, which the copy has, and which took as long as this without it.
+pub(super) fn with_bug(workspace: &Workspace, bug: &Bug, without: Duration) -> Result<Outcome, Failure> {
+    run(workspace, &bug.test, Some(bug), without * SLOWER_MAX + WAIT_MAX).map(|(outcome, _)| outcome)
+}
+
+fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>, test_max: Duration) -> Result<Ran, Failure> {
     let mut build = build(workspace, test);
     let built = build.stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let built = built.map_err(|error| process::not_started(&build, &error))?;
@@ -64,7 +81,7 @@ pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Resu
         if let Some(bug) = bug {
             eprintln!("bug `{}`:\n{}", bug.name, String::from_utf8_lossy(&built.stderr));
         }
-        return Ok(Outcome::NotCompiled);
+        return Ok((Outcome::NotCompiled, Duration::ZERO));
     }
     let output = workspace.target().join("output");
     let failed = |error| Failure::failed(format!("cannot keep the test's output: {error}"));
@@ -77,7 +94,9 @@ pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Resu
     // A group of its own, so that the test ends together with the cargo that started it.
     command.env("TMPDIR", &scratch).stdout(file).stderr(errors).process_group(0);
     let child = command.spawn().map_err(|error| process::not_started(&command, &error))?;
-    let ended = wait(child)?;
+    let begin = Instant::now();
+    let ended = wait(child, test_max)?;
+    let took = begin.elapsed();
     std::fs::remove_dir_all(&scratch).map_err(failed)?;
     let text = String::from_utf8_lossy(&std::fs::read(&output).map_err(failed)?).into_owned();
     let (begun, failure) = match test {
@@ -85,25 +104,26 @@ pub(super) fn run(workspace: &Workspace, test: &Test, bug: Option<&Bug>) -> Resu
         _ => ("running 1 test", "test result: FAILED"),
     };
     if !text.contains(begun) {
-        return Ok(Outcome::NotFound);
+        return Ok((Outcome::NotFound, took));
     }
-    Ok(match ended {
+    let outcome = match ended {
         None => Outcome::Hung,
         Some(true) => Outcome::Passed,
         Some(false) if text.contains(failure) => Outcome::Failed,
         Some(false) => Outcome::Died,
-    })
+    };
+    Ok((outcome, took))
 }
 
 /// Whether the child succeeded; `None` if it had to be stopped.
-fn wait(mut child: Child) -> Result<Option<bool>, Failure> {
+fn wait(mut child: Child, test_max: Duration) -> Result<Option<bool>, Failure> {
     let begin = Instant::now();
     let failed = |error| Failure::failed(format!("cannot wait for the test: {error}"));
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(Some(status.success()));
         }
-        if begin.elapsed() > TEST_MAX {
+        if begin.elapsed() > test_max {
             let group = format!("-{}", child.id());
             let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
             child.wait().map_err(failed)?;
