@@ -253,14 +253,17 @@ impl SegmentSupply {
         Arc::clone(self.cores.lock().entry(core).or_default())
     }
 
-    /// Takes back segments that no manifest needs any more: keeps some of them for reuse, removes the others.
+    /// Takes back segments that no manifest needs any more: keeps some of them for reuse, removes the others, and those that
+    /// are larger than usual.
     ///
     /// # Errors
     /// [`WriterError::Io`]. What was not recycled is still there, and harmless.
     pub fn recycle(&self, core: CoreId, segments: &[SegmentNumber]) -> Result<(), WriterError> {
         for number in segments {
             let name = FileName::Segment(core, *number).to_string();
-            if self.free.lock().len() < self.free_max {
+            // One that was made for a large batch would keep its size for ever, and be counted as a usual one.
+            let is_usual = self.holdings.bytes(core, *number..=*number) <= self.segment_bytes;
+            if is_usual && self.free.lock().len() < self.free_max {
                 let free = FileName::Free(core, *number).to_string();
                 self.storage.rename(&name, &free).map_err(|error| self.io("rename", &name, error))?;
                 self.free.lock().push(free);

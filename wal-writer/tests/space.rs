@@ -168,7 +168,21 @@ fn a_prepared_segment_reads_as_the_end_of_the_log() {
 }
 
 #[test]
+fn a_file_that_was_made_for_a_large_batch_is_removed_when_it_is_released() {
+    for bytes in [100, 40_000] {
+        let mut rig = rig(SMALL);
+        rig.put(bytes).unwrap();
+        rig.writer.sync().unwrap();
+        rig.supply.recycle(common::CORE, &[SegmentNumber(0)]).unwrap();
+        let usual = usize::from(bytes == 100);
+        assert_eq!(rig.supply.free_segments(), usual, "{bytes}");
+        assert_eq!(rig.storage.current().len(), usual, "{bytes}");
+    }
+}
+
+#[test]
 fn what_a_recycled_file_held_before_never_comes_back() {
+    let mut long_free = 0;
     for seed in 0..20 {
         println!("seed {seed}");
         let mut random = Random(seed);
@@ -176,10 +190,15 @@ fn what_a_recycled_file_held_before_never_comes_back() {
         let mut released = 0;
         for _ in 0..60 {
             rig.puts(1 + random.below(6) as usize, 300);
+            if random.below(8) == 0 {
+                rig.put(40_000).unwrap();
+            }
             rig.writer.sync().unwrap();
             let end = rig.log.durable_position();
             // Half of the entries that were there are of no use any more.
             while released + 1 < end.segment.0 {
+                // As an opening does that does not know how large a file is: longer ones are used again as well.
+                rig.supply.holdings().inherit(common::CORE, SegmentNumber(released), 0);
                 let _ = rig.supply.recycle(common::CORE, &[SegmentNumber(released)]);
                 released += 1;
             }
@@ -187,6 +206,10 @@ fn what_a_recycled_file_held_before_never_comes_back() {
                 rig.supply.prepare(common::CORE).unwrap();
             }
             let current = rig.storage.current();
+            long_free += current
+                .iter()
+                .filter(|(name, bytes)| name.starts_with("free-") && bytes.len() > 40_000)
+                .count();
             let first = segments(&current).first().map(|segment| segment.header).unwrap();
             let start = wal_reader::LogPosition::start_of(first.segment, first.first_sequence);
             let last =
@@ -206,6 +229,7 @@ fn what_a_recycled_file_held_before_never_comes_back() {
         }
         assert!(released > 3, "only {released} segments were released");
     }
+    assert!(long_free > 20, "only {long_free} looks at a long file that waits for reuse");
 }
 
 fn scan_from(image: &wal_writer::storage::recording::Image, start: wal_reader::LogPosition) -> StopReason {
