@@ -1,9 +1,11 @@
 //! Rows 4, 5 and 6: a log as a power loss leaves it, and damage to it. Writes that it is made of are lost (`lost_writes.rs`);
-//! sectors of one segment, and segments, stand in each other's place; every bit of it is flipped.
+//! sectors of one segment, and segments, stand in each other's place; every bit of it is flipped, alone and with others.
 //!
 //! What must come of it is decided by an oracle of its own ([`Layout`]): damage before what anything that is left proves to
 //! have been durable is an error; behind that, the log ends at the first frame that is damaged, and nowhere else.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wal_coordinator::{Retention, Scope};
@@ -16,7 +18,7 @@ use super::layout::Layout;
 use super::model::Model;
 use super::power_loss::{Reference, reference};
 use super::run::{Budget, Sweep, Tally};
-use crate::disk::{Image, Pick, SECTOR_BYTES, SimDisk, Unit};
+use crate::disk::{Image, Pick, Random, SECTOR_BYTES, SimDisk, Unit};
 
 /// Of so many cases, one is salvaged.
 const SALVAGED_ONE_IN: u64 = 16;
@@ -170,35 +172,40 @@ impl Replay for Known<'_> {
 struct Misdirected {
     log: Log,
     files: Vec<String>,
-    /// Sectors of a file that take part.
-    sectors: usize,
+    /// Sectors that take part: of which file, and which.
+    pool: Vec<(usize, usize)>,
 }
+
+/// Sectors of a segment of the log.
+const SECTORS_A_FILE: usize = 32;
 
 pub(crate) fn prepare_misdirected(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
     let log = Log::new(budget.seed)?;
     let is_segment = |name: &String| matches!(FileName::parse(name), Some(FileName::Segment(..)));
-    let files = log.files().into_iter().filter(is_segment).collect();
-    let sectors = if budget.images >= Budget::GATE.images { 64 } else { 12 };
-    Ok(Box::new(Misdirected { log, files, sectors }))
+    let files: Vec<_> = log.files().into_iter().filter(is_segment).collect();
+    // The last segments first: what stands in them matters.
+    let (earlier, last) = (0..files.len()).partition::<Vec<_>, _>(|file| file + 2 < files.len());
+    let pool = last.into_iter().chain(earlier.into_iter().rev());
+    let pool = pool.flat_map(|file| (0..SECTORS_A_FILE).map(move |sector| (file, sector)));
+    let sectors = match budget.images.cmp(&Budget::GATE.images) {
+        Ordering::Less => 12,
+        Ordering::Equal => 64,
+        Ordering::Greater => 1_024,
+    };
+    let pool = pool.take(sectors).collect();
+    Ok(Box::new(Misdirected { log, files, pool }))
 }
 
 impl Sweep for Misdirected {
-    /// A sector each of the first two segments, and one of all pairs of files.
+    /// A sector each, and one of all pairs of files.
     fn units(&self) -> usize {
-        self.sectors + 1
+        self.pool.len() + 1
     }
 
     fn run(&self, unit: usize, tally: &Tally) -> Result<(), String> {
-        if unit == self.sectors {
-            return self.swapped_files(tally);
-        }
+        let Some(&(one_file, one)) = self.pool.get(unit) else { return self.swapped_files(tally) };
         let log = &self.log;
-        let all = |file: usize| (0..32).map(move |sector| (file, sector));
-        // The last segments: what stands in them matters.
-        let pool: Vec<_> =
-            all(self.files.len() - 2).chain(all(self.files.len() - 1)).take(self.sectors).collect();
-        let (one_file, one) = pool[unit];
-        for (number, (other_file, other)) in (0..).zip(&pool) {
+        for (number, (other_file, other)) in (0..).zip(&self.pool) {
             let (one_name, other_name) = (&self.files[one_file], &self.files[*other_file]);
             let (ours, theirs) = (log.image.sector(one_name, one), log.image.sector(other_name, *other));
             let mut copied = log.undamaged();
@@ -249,12 +256,19 @@ struct BitRot {
     bytes: Vec<(String, usize)>,
     /// Every n-th bit only, for a small budget.
     step: usize,
+    /// So often several bits at once, drawn.
+    draws: u64,
+    seed: u64,
 }
 
 /// Bytes of the log whose every bit the gate flips.
 const GATE_BYTES: usize = 64 * 1024;
 /// Bytes that a unit goes through.
 const BYTES_A_UNIT: usize = 256;
+/// Draws that a unit makes.
+const DRAWS_A_UNIT: u64 = 2_048;
+/// Several flipped bits are often within so many bytes.
+const NEAR_BYTES: u64 = 64;
 
 pub(crate) fn prepare_bit_rot(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
     let log = Log::new(budget.seed)?;
@@ -270,15 +284,20 @@ pub(crate) fn prepare_bit_rot(budget: &Budget) -> Result<Box<dyn Sweep>, String>
         bytes.truncate(GATE_BYTES);
     }
     let step = (bytes.len() * 8 / (budget.images as usize).max(1)).max(1);
-    Ok(Box::new(BitRot { log, bytes, step }))
+    let beyond = budget.images.saturating_sub(Budget::GATE.images);
+    let draws = (budget.images / 100).max(beyond.saturating_sub(bytes.len() as u64 * 8));
+    Ok(Box::new(BitRot { log, bytes, step, draws, seed: budget.seed }))
 }
 
 impl Sweep for BitRot {
     fn units(&self) -> usize {
-        self.bytes.len().div_ceil(BYTES_A_UNIT)
+        self.bytes.len().div_ceil(BYTES_A_UNIT) + self.draws.div_ceil(DRAWS_A_UNIT) as usize
     }
 
     fn run(&self, unit: usize, tally: &Tally) -> Result<(), String> {
+        if let Some(drawn) = unit.checked_sub(self.bytes.len().div_ceil(BYTES_A_UNIT)) {
+            return self.several(drawn as u64, tally);
+        }
         let first = unit * BYTES_A_UNIT;
         for number in (first * 8..self.bytes.len().min(first + BYTES_A_UNIT) * 8)
             .filter(|at| at.is_multiple_of(self.step))
@@ -291,6 +310,36 @@ impl Sweep for BitRot {
             self.log
                 .check(&damage, number as u64 / 8, tally)
                 .map_err(|what| format!("bit {bit} of byte {byte} of {file}: {what}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl BitRot {
+    /// Two to eight bits at once, near each other or anywhere.
+    fn several(&self, unit: u64, tally: &Tally) -> Result<(), String> {
+        let first = unit * DRAWS_A_UNIT;
+        for number in first..self.draws.min(first + DRAWS_A_UNIT) {
+            let mut random = Random::new(self.seed ^ number << 20);
+            let mut drawn = || &self.bytes[random.below(self.bytes.len() as u64) as usize];
+            let (file, byte) = drawn();
+            let anywhere: Vec<_> = (0..8).map(|_| drawn()).collect();
+            let (count, is_near) = (2 + random.below(7) as usize, random.once_in(2));
+            let end = self.log.image.length(file) - 1;
+            let bits: BTreeSet<_> = (0..count)
+                .map(|at| {
+                    let near = (*byte as u64 + random.below(NEAR_BYTES)).min(end) as usize;
+                    let (file, byte) = if is_near { (file, near) } else { (&anywhere[at].0, anywhere[at].1) };
+                    (file, byte, random.below(8) as u8)
+                })
+                .collect();
+            let mut damage = self.log.undamaged();
+            for (file, byte, bit) in &bits {
+                damage.image.flip(file, *byte, *bit);
+                damage.items.extend(self.log.layout.at(file, *byte, byte + 1));
+            }
+            tally.note("several bits at once");
+            self.log.check(&damage, number, tally).map_err(|what| format!("bits {bits:?}: {what}"))?;
         }
         Ok(())
     }
