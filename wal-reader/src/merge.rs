@@ -6,7 +6,7 @@ use crate::error::{Defect, ReadError};
 use crate::reader::PerCoreWalReader;
 use crate::tournament::{Key, Tournament};
 
-/// Merges the readers of several cores by [`OrderKey`]: epoch, then timestamp, then core, then sequence.
+/// Merges the readers of several cores by [`OrderKey`](wal_format::OrderKey): epoch, then timestamp, then core, then sequence.
 ///
 /// Each reader checks that its own sequence numbers have no gap and that its epochs and timestamps never decrease;
 /// this checks that the whole never steps back, so a merge that ends without an error was sorted.
