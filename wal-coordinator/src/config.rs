@@ -134,3 +134,53 @@ impl std::fmt::Debug for PerCoreWalConfig {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_its_limit_is_taken_and_what_is_beyond_is_refused_by_name() {
+        let check = |change: &dyn Fn(&mut PerCoreWalConfig), word: Option<&str>| {
+            let mut config = PerCoreWalConfig::new("log", 2);
+            change(&mut config);
+            match (config.check(), word) {
+                (Ok(()), None) => {}
+                (Err(PerCoreWalError::Config(why)), Some(word)) => assert!(why.contains(word), "{why}"),
+                (result, word) => panic!("{result:?} where {word:?} was expected"),
+            }
+        };
+        check(&|config| config.cores = 1, None);
+        check(&|config| config.cores = 0, Some("core"));
+        check(&|config| config.cores = CORES_MAX, None);
+        check(&|config| config.cores = CORES_MAX + 1, Some("cores"));
+        check(&|config| config.log.ring_bytes = RING_BYTES_MIN, None);
+        check(&|config| config.log.ring_bytes = RING_BYTES_MIN / 2, Some("ring"));
+        check(&|config| config.log.ring_bytes = RING_BYTES_MIN + 8, Some("ring"));
+        check(&|config| config.log.segment_bytes = SEGMENT_BYTES_MIN, None);
+        check(&|config| config.log.segment_bytes = SEGMENT_BYTES_MIN - 4096, Some("segments"));
+        check(&|config| config.log.segment_bytes = SEGMENT_BYTES_MIN + 8, Some("segments"));
+        check(&|config| config.threads_max = 0, Some("threads_max"));
+        check(&|config| config.memory_time_max = std::time::Duration::ZERO, Some("memory_time_max"));
+    }
+
+    #[test]
+    fn as_many_threads_flush_as_were_asked_for_and_no_more_than_there_are_cores() {
+        let threads = |cores, flush| {
+            PerCoreWalConfig { flush, ..PerCoreWalConfig::new("log", cores) }.flusher_threads()
+        };
+        for (cores, asked, expected) in [(1, 0, 1), (8, 0, 8), (9, 0, 8), (4, 3, 3), (4, 9, 4)] {
+            assert_eq!(threads(cores, FlushMode::Background { threads: asked }), expected);
+        }
+        assert_eq!(threads(4, FlushMode::Inline), 0);
+    }
+
+    #[test]
+    fn it_prints_with_its_path_and_sizes() {
+        let printed = format!("{:?}", PerCoreWalConfig::new("some/where", 3));
+        assert!(
+            ["some/where", "cores: 3", "ring_bytes", "flush"].iter().all(|part| printed.contains(part)),
+            "{printed}"
+        );
+    }
+}

@@ -305,7 +305,7 @@ impl MetricsExporter {
         let histogram = |key: Key, values: &Histogram, scale: f64| {
             let told = recorder.register_histogram(&key, &metadata);
             for (low, high, count) in values.buckets() {
-                let middle = low + (high.min(values.max().max(low)) - low) / 2;
+                let middle = middle(low, high, values.max());
                 told.record_many(float(middle) * scale, usize::try_from(count).unwrap_or(usize::MAX));
             }
         };
@@ -321,6 +321,11 @@ impl MetricsExporter {
             Of::Histogram(of, scale) => histogram(of_log(), of(since), scale),
         }
     }
+}
+
+/// The middle of a bucket, as far as there are values in it.
+fn middle(low: u64, high: u64, max: u64) -> u64 {
+    u64::midpoint(low, high.min(max.max(low)))
 }
 
 fn describe(recorder: &dyn Recorder, metric: &Metric) {
@@ -393,4 +398,28 @@ fn flag(is_set: bool) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "exact to 15 digits, as all that the facade tells")]
 fn float(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_told_as_the_middle_of_its_bucket_and_never_above_the_largest() {
+        for value in (0..50).flat_map(|bits| [1_u64 << bits, (1 << bits) + 1, (3 << bits) - 1]) {
+            for largest in [value, value + value / 20] {
+                let mut values = Histogram::default();
+                values.record(value);
+                values.record(largest);
+                for (low, high, _) in
+                    values.buckets().filter(|(low, high, _)| (*low..=*high).contains(&value))
+                {
+                    let told = middle(low, high, values.max());
+                    assert!((low..=high.min(largest)).contains(&told), "{value} is told as {told}");
+                    let (above, below) = (high.min(largest) - told, told - low);
+                    assert!(above.abs_diff(below) <= 1, "{value}: {told} in {low}..={high}");
+                }
+            }
+        }
+    }
 }

@@ -299,3 +299,6 @@ impl fmt::Display for Pinned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,19 +54,21 @@ impl HistogramFn for Told {
     }
 }
 
+/// Its kind, its unit, and what is said of it.
+type Described = (&'static str, Option<Unit>, String);
 /// A name and its labels.
 type Named = (String, Vec<(String, String)>);
 
 /// Keeps all that it is told, by name and labels.
 #[derive(Default)]
 struct Collecting {
-    described: Mutex<BTreeMap<String, (Option<Unit>, String)>>,
+    described: Mutex<BTreeMap<String, Described>>,
     told: Mutex<BTreeMap<Named, Arc<Told>>>,
 }
 
 impl Collecting {
-    fn describe(&self, name: &KeyName, unit: Option<Unit>, help: &SharedString) {
-        let before = self.described.lock().insert(name.as_str().to_owned(), (unit, help.to_string()));
+    fn describe(&self, kind: &'static str, name: &KeyName, unit: Option<Unit>, help: &SharedString) {
+        let before = self.described.lock().insert(name.as_str().to_owned(), (kind, unit, help.to_string()));
         assert!(before.is_none(), "{} is described twice", name.as_str());
     }
 
@@ -104,13 +106,13 @@ impl Collecting {
 
 impl Recorder for Collecting {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.describe(&name, unit, &help);
+        self.describe("counter", &name, unit, &help);
     }
     fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.describe(&name, unit, &help);
+        self.describe("gauge", &name, unit, &help);
     }
     fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.describe(&name, unit, &help);
+        self.describe("histogram", &name, unit, &help);
     }
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.register(key))
@@ -185,7 +187,17 @@ fn all_of_the_table_is_told_and_every_event_once_however_often_it_is_asked() {
     assert_eq!(told, table, "what is told, and what the table has");
     assert_eq!(table.len(), METRICS.len(), "a name that stands twice");
     for metric in METRICS {
-        assert_eq!(described[metric.name], (Some(metric.unit), metric.help.to_owned()));
+        assert_eq!(described[metric.name], (metric.kind(), Some(metric.unit), metric.help.to_owned()));
+        // Registered as what it is: the others of its kinds were told nothing.
+        let told = recorder.told.lock();
+        for (_, told) in told.iter().filter(|((name, _), _)| name == metric.name) {
+            let of_kind = match metric.kind() {
+                "counter" => told.counter.lock().is_some(),
+                "gauge" => told.gauge.lock().is_some(),
+                _ => told.counter.lock().is_none() && told.gauge.lock().is_none(),
+            };
+            assert!(of_kind, "{} is no {}", metric.name, metric.kind());
+        }
     }
     let labels =
         |labels: &[(String, String)]| labels.iter().any(|label| *label == ("log".into(), "orders".into()));
@@ -221,6 +233,8 @@ fn a_core_that_is_poisoned_is_named_with_the_epoch_that_waits_for_it() {
     let flags = |name: &str| [0, 1, 2].map(|core| recorder.gauge(name, Some(core)) > 0.5);
     assert_eq!(flags("wal_poisoned"), [false, true, false]);
     assert_eq!(flags("wal_epoch_owed"), [false, true, false]);
+    let age = recorder.gauge("wal_epoch_owed_seconds", None);
+    assert!(age >= owed.age.as_secs_f64() && age < 3600.0, "{age} seconds");
     assert_eq!(recorder.counter("wal_sync_failures_total", Some(1)), 1);
 }
 

@@ -23,6 +23,8 @@ use super::error::StoreError;
 /// Written at once, or a little more. Stays in the L2 cache between encoding, checksum and write.
 const WRITE_BYTES: usize = 512 * 1024;
 const PAGE_BYTES: usize = 4096;
+/// What is about to be written, and the open frame behind it.
+const BUFFER_BYTES: usize = WRITE_BYTES + FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_TARGET;
 
 /// A run being written: keys must come in ascending order, each once.
 pub(super) struct RunWriter {
@@ -46,7 +48,7 @@ impl RunWriter {
     /// Starts a run in an empty file.
     pub(super) fn new(file: Arc<dyn StorageFile>, path: PathBuf, header: RunHeader) -> Self {
         let mut buffer = header.encode();
-        buffer.resize(WRITE_BYTES + FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_TARGET, 0);
+        buffer.resize(BUFFER_BYTES, 0);
         Self {
             file,
             path,
@@ -91,9 +93,8 @@ impl RunWriter {
     /// # Errors
     /// [`StoreError::NoSpace`], [`StoreError::Write`].
     pub(super) fn finish(mut self) -> Result<RunMeta, StoreError> {
-        if self.frame_entries > 0 {
-            self.close_frame(FrameKind::Data)?;
-        }
+        // It was begun for its first key, so a frame is open that holds one.
+        self.close_frame(FrameKind::Data)?;
         let seal = Seal {
             entry_count: self.entries,
             next_sequence: Sequence(self.entries),
@@ -121,9 +122,7 @@ impl RunWriter {
     #[inline]
     fn reserve(&mut self, bytes: usize) {
         let needed = frame_aligned(self.filled + bytes) + FRAME_HEADER_BYTES;
-        if needed > self.buffer.len() {
-            self.buffer.resize(needed, 0);
-        }
+        self.buffer.resize(needed.max(self.buffer.len()), 0);
     }
 
     /// Completes the open frame and opens the next one.
@@ -168,10 +167,9 @@ impl RunWriter {
         self.offset += whole as u64;
         self.frame_at -= whole;
         // After a value of many megabytes.
-        let usual = WRITE_BYTES + FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_TARGET;
-        if self.buffer.len() > 4 * usual {
-            self.buffer.truncate(usual);
-            self.buffer.shrink_to(usual);
+        if self.buffer.len() > 4 * BUFFER_BYTES {
+            self.buffer.truncate(BUFFER_BYTES);
+            self.buffer.shrink_to(BUFFER_BYTES);
         }
         Ok(())
     }
@@ -179,5 +177,69 @@ impl RunWriter {
     fn write(&self, bytes: usize) -> Result<(), StoreError> {
         write_all_at(&*self.file, &self.buffer[..bytes], self.offset)
             .map_err(|error| StoreError::space("write", &self.path, bytes as u64, error))
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use wal_format::{Epoch, Found, LogId};
+    use wal_writer::storage::Storage;
+    use wal_writer::storage::recording::RecordingStorage;
+
+    use super::*;
+
+    /// A run of `count` values of `value_bytes`; its frames.
+    fn frames(count: u32, value_bytes: usize) -> Vec<FrameHeader> {
+        let storage = RecordingStorage::new();
+        let header = RunHeader { log_id: LogId([7; 16]), run: 3, epoch: Epoch(5) };
+        let mut writer = RunWriter::new(storage.create("run").unwrap(), "run".into(), header);
+        for key in 0..count {
+            writer.push(&key.to_be_bytes(), Some(&vec![1; value_bytes])).unwrap();
+            assert!(writer.buffer.len() <= 4 * BUFFER_BYTES.max(value_bytes + PAGE_BYTES));
+        }
+        let meta = writer.finish().unwrap();
+        let bytes = &storage.current()["run"];
+        assert_eq!((meta.length, meta.entries), (bytes.len() as u64, u64::from(count)));
+        let (mut found, mut at) = (Vec::new(), HEADER_BLOCK_BYTES);
+        while at < bytes.len() {
+            let Found::Header(frame) = Found::at(&header.seed(), at as u64, &bytes[at..]).unwrap() else {
+                panic!("no frame at {at}");
+            };
+            at += frame.frame_bytes();
+            found.push(frame);
+        }
+        found
+    }
+
+    #[test]
+    fn frames_are_filled_to_their_size_and_no_further() {
+        for bytes in [9_usize, 63, 64, 65, 1000, 21_000, 32_767, 32_768, 65_535, 65_536, 65_537, 200_000] {
+            let value_bytes = (0..bytes)
+                .rev()
+                .find(|value_bytes| {
+                    let operation = OperationRef::Put { key: &[0; 4], value: &vec![1; *value_bytes] };
+                    entry_bytes(0, &operation) <= bytes
+                })
+                .unwrap();
+            let entry = entry_bytes(0, &OperationRef::Put { key: &[0; 4], value: &vec![1; value_bytes] });
+            let each = (FRAME_PAYLOAD_BYTES_TARGET / entry).max(1);
+            let count = u32::try_from(3 * each + 1).unwrap();
+            let frames = frames(count, value_bytes);
+            let (seal, data) = frames.split_last().unwrap();
+            assert_eq!(seal.kind, FrameKind::Seal);
+            let counts: Vec<_> = data.iter().map(|frame| frame.entry_count as usize).collect();
+            assert_eq!(counts, [each, each, each, 1], "entries of {entry} bytes");
+        }
+    }
+
+    #[test]
+    fn the_buffer_is_given_back_after_a_value_of_many_megabytes() {
+        let storage = RecordingStorage::new();
+        let header = RunHeader { log_id: LogId([7; 16]), run: 0, epoch: Epoch(1) };
+        let mut writer = RunWriter::new(storage.create("run").unwrap(), "run".into(), header);
+        writer.push(&[0], Some(&vec![1; 16 * BUFFER_BYTES])).unwrap();
+        writer.push(&[1], None).unwrap();
+        assert!(writer.buffer.capacity() <= 4 * BUFFER_BYTES, "{} bytes are held", writer.buffer.capacity());
+        writer.finish().unwrap();
     }
 }

@@ -101,6 +101,14 @@ mod tests {
         check(&[0; 3], &[0..3]);
     }
 
+    #[test]
+    fn each_tier_begins_at_four_times_the_length_of_the_one_before() {
+        assert_eq!(tier(0), 0);
+        for (expected, length) in (1..20).map(|tier| (tier, UNIT_BYTES << (2 * tier))) {
+            assert_eq!((tier(length - 1), tier(length)), (expected - 1, expected), "{length} bytes");
+        }
+    }
+
     /// Adds `count` runs one by one, merging as planned; returns the most runs there were and the bytes written.
     fn simulate(lengths: impl Iterator<Item = u64>) -> (usize, u64) {
         let (mut runs, mut runs_max, mut written) = (Vec::<u64>::new(), 0, 0);

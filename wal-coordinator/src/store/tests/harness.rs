@@ -1,7 +1,7 @@
 //! A store in a temporary directory, a storage that records every operation and fails the one it is told to, and
 //! checkpoints made as the coordinator makes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(super) struct Script {
     pub(super) fail_at: Option<usize>,
     pub(super) for_good: bool,
     pub(super) failed: bool,
+    /// Runs that are read now, and the most there ever were.
+    pub(super) open: (usize, usize),
 }
 
 #[derive(Clone)]
@@ -104,10 +106,19 @@ impl Source for ProbeSource {
     }
     fn open(&self, name: &str) -> io::Result<Box<dyn SourceFile>> {
         self.1.step("open", name)?;
-        Ok(Box::new(ProbeSourceFile(self.0.open(name)?, self.1.clone(), name.to_owned())))
+        let file = ProbeSourceFile(self.0.open(name)?, self.1.clone(), name.to_owned());
+        let open = &mut self.1.0.lock().open;
+        *open = (open.0 + 1, open.1.max(open.0 + 1));
+        Ok(Box::new(file))
     }
     fn path(&self, name: &str) -> PathBuf {
         self.0.path(name)
+    }
+}
+
+impl Drop for ProbeSourceFile {
+    fn drop(&mut self) {
+        self.1.0.lock().open.0 -= 1;
     }
 }
 
@@ -153,8 +164,15 @@ impl Site {
         let cut = CheckpointCut { epoch, previous: self.manifest.clone(), log_id: LOG_ID, created_ns: 77 };
         let entries = entries(epoch, changes);
         let mut changes = Changes::of_entries(&entries);
+        let known: BTreeSet<u64> = self.run_files().into_iter().collect();
         let state = self.store.apply(&cut, &mut changes)?;
         assert!(changes.is_drained(), "the store left changes behind");
+        let named: BTreeSet<u64> = state.runs.iter().map(|run| run.run).collect();
+        if !self.probe.0.lock().failed {
+            let new = self.run_files().into_iter().filter(|run| !known.contains(run) && !named.contains(run));
+            let new: Vec<_> = new.collect();
+            assert!(new.is_empty(), "{new:?} were made on the way and are still there");
+        }
         Ok(state)
     }
 

@@ -1,5 +1,7 @@
 //! The state read back is the one that a map would hold.
 
+use std::collections::BTreeSet;
+
 use super::harness::{Change, Random, Site, apply_to};
 
 fn put(key: &[u8], value: &[u8]) -> Change {
@@ -38,9 +40,12 @@ fn a_delta_of_hundreds_of_budgets_merges_in_passes_and_equals_a_map() {
     let mut site = Site::new(2000);
     let mut random = Random(99);
     for pass in 0..3 {
-        let changes = random.changes(6000, 1_000_000, 60);
+        let changes = random.changes(6000, u64::MAX, 60);
+        let keys = changes.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().len() as u64;
         let state = site.checkpoint(&changes).unwrap();
         site.check(&format!("pass {pass}"));
+        assert_eq!(state.keys, keys);
+        assert_eq!(site.probe.0.lock().open, (0, 4), "runs that are open at once");
         assert!(state.next_run > 100, "only {} runs were made", state.next_run);
     }
 }

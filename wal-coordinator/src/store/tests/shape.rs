@@ -75,6 +75,11 @@ fn what_is_named_is_synced_and_so_is_its_name_before_the_manifest_is_written() {
             assert!(last("sync", manifest).unwrap() < renamed, "{context}: renamed before its sync");
             let after = operations[renamed..].iter().position(|done| done.0 == "sync_directory");
             assert!(after.is_some_and(|after| operations[renamed..][..after].len() == after));
+            // The names of what was removed go as well, before the space is counted on.
+            let removed = operations[renamed..].iter().filter(|done| done.0 == "remove").count();
+            let syncs = operations[renamed..].iter().filter(|done| done.0 == "sync_directory").count();
+            assert_eq!(syncs, 1 + usize::from(removed > 0), "{context}");
+            assert!(removed == 0 || operations.last().unwrap().0 == "sync_directory", "{context}");
             // Nothing that an earlier manifest named goes before this one is durable.
             let created: Vec<&String> =
                 operations.iter().filter(|done| done.0 == "create").map(|done| &done.1).collect();
