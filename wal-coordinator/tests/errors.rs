@@ -233,3 +233,16 @@ fn every_message_says_where_and_nothing_twice() {
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{message}");
     }
 }
+
+#[test]
+fn what_unwrap_prints_is_the_message() {
+    #[track_caller]
+    fn check(error: &dyn Error) {
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert!(!error.to_string().is_empty());
+    }
+    check(&PerCoreWalError::Config("a reason".to_owned()));
+    check(&WriterError::Closed { core: CoreId(3) });
+    check(&wal_reader::ReadError::NotALog { path: PathBuf::from("log") });
+    check(&wal_recovery::RecoveryError::NotFound { path: PathBuf::from("log") });
+}

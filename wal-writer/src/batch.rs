@@ -93,3 +93,51 @@ impl WriteBatch {
         self.has_long_name
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use wal_format::EntryDecoder;
+
+    use super::*;
+
+    /// What the batch says, read back: the operations, all but the last marked as followed by more of them.
+    #[track_caller]
+    fn check(batch: &WriteBatch, expected: &[OperationRef<'_>]) {
+        assert_eq!((batch.len(), batch.is_empty()), (expected.len(), expected.is_empty()));
+        assert_eq!(batch.encoded_bytes(), batch.encoded().len());
+        let bytes: usize = expected.iter().map(|operation| entry::entry_bytes(0, operation)).sum();
+        assert_eq!(batch.encoded_bytes(), bytes);
+        let mut decoder = EntryDecoder::new(batch.encoded());
+        for (index, operation) in expected.iter().enumerate() {
+            let entry = decoder.next_entry().unwrap().unwrap();
+            assert_eq!((&entry.operation, entry.timestamp_delta), (operation, 0));
+            assert_eq!(entry.more, index + 1 < expected.len(), "entry {index} of {}", expected.len());
+        }
+        assert_eq!(decoder.next_entry().unwrap(), None);
+    }
+
+    #[test]
+    fn all_but_the_last_operation_are_followed_by_more_also_when_it_is_used_again() {
+        let long = "s".repeat(wal_format::limits::SOURCE_NAME_BYTES_MAX + 1);
+        let mut batch = WriteBatch::new();
+        for _ in 0..2 {
+            check(&batch, &[]);
+            batch.put(b"a", b"1");
+            check(&batch, &[OperationRef::Put { key: b"a", value: b"1" }]);
+            batch.delete(b"b").commit(&[("source", 3)], Some(4));
+            check(
+                &batch,
+                &[
+                    OperationRef::Put { key: b"a", value: b"1" },
+                    OperationRef::Delete { key: b"b" },
+                    OperationRef::Commit { offsets: Offsets::new(&[("source", 3)]), watermark: Some(4) },
+                ],
+            );
+            assert!(!batch.has_long_name());
+            batch.commit(&[(&long, 1)], None).put(b"c", b"");
+            assert!(batch.has_long_name(), "one name that no frame takes is enough");
+            batch.clear();
+            assert!(!batch.has_long_name());
+        }
+    }
+}

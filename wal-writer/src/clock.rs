@@ -175,4 +175,14 @@ mod tests {
         }
         assert!(u128::from(last - first) <= begun.elapsed().as_nanos());
     }
+
+    #[test]
+    fn it_prints_as_what_it_is() {
+        let injected = Clock::injected(Arc::new(Stepping(AtomicU64::new(0))));
+        assert_eq!(
+            format!("{:?}", [Clock(Clock::system().0), injected.clone()]).matches("Clock::").count(),
+            2
+        );
+        assert_eq!(format!("{injected:?}"), "Clock::injected");
+    }
 }

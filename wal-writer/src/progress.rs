@@ -266,3 +266,92 @@ impl std::fmt::Debug for Receipt {
             .finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::task::Wake;
+
+    use wal_format::CoreId;
+
+    use super::*;
+    use crate::sync::PlainMutex;
+
+    /// What happened, in order.
+    #[derive(Default)]
+    struct Seen(PlainMutex<Vec<String>>);
+
+    impl Seen {
+        fn note(&self, what: impl Into<String>) {
+            self.0.lock().push(what.into());
+        }
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    impl Driver for Seen {
+        fn wanted(&self, target: u64, may_block: bool) {
+            self.note(format!("wanted {target}, may block: {may_block}"));
+        }
+    }
+
+    struct Named(&'static str, Arc<Seen>);
+
+    impl Wake for Named {
+        fn wake(self: Arc<Self>) {
+            self.1.note(self.0);
+        }
+    }
+
+    fn poll(receipt: &mut Receipt, name: &'static str, seen: &Arc<Seen>) -> bool {
+        let waker = Waker::from(Arc::new(Named(name, Arc::clone(seen))));
+        Pin::new(receipt).poll(&mut Context::from_waker(&waker)).is_ready()
+    }
+
+    #[test]
+    fn everybody_is_woken_once_for_his_own_target_and_who_went_away_is_forgotten() {
+        let (progress, seen) = (Arc::new(Progress::new(5)), Arc::new(Seen::default()));
+        let receipt = |target| Receipt::new(Arc::clone(&progress), target, None);
+        let [mut low, mut high, mut gone] = [receipt(7), receipt(9), receipt(8)];
+        assert!(receipt(5).is_ready() && poll(&mut receipt(5), "reached", &seen));
+        assert!(!poll(&mut low, "low", &seen) && !poll(&mut high, "high", &seen));
+        assert!(!poll(&mut gone, "gone", &seen));
+        // Asked again by another task: that one is woken, and only that one.
+        assert!(!poll(&mut low, "low again", &seen));
+        drop(gone);
+        progress.advance(6);
+        progress.advance(5);
+        assert_eq!((progress.get(), seen.take().len()), (6, 0));
+        progress.advance(8);
+        assert_eq!(seen.take(), ["low again"]);
+        assert!(poll(&mut low, "low", &seen) && progress.has_waiters());
+        progress.fail(WriterError::Closed { core: CoreId(0) });
+        assert_eq!(seen.take(), ["high"]);
+        assert!(poll(&mut high, "high", &seen) && high.wait().is_err());
+        assert!(!progress.has_waiters());
+        receipt(8).wait().unwrap();
+    }
+
+    #[test]
+    fn who_makes_progress_is_told_once_that_somebody_waits() {
+        let (progress, seen) = (Arc::new(Progress::new(0)), Arc::new(Seen::default()));
+        let receipt = |target| Receipt::new(Arc::clone(&progress), target, Some(Arc::clone(&seen) as _));
+        let mut awaited = receipt(3);
+        assert!(!poll(&mut awaited, "first", &seen) && !poll(&mut awaited, "again", &seen));
+        assert_eq!(seen.take(), ["wanted 3, may block: false"]);
+        receipt(4).start();
+        assert_eq!(seen.take(), ["wanted 4, may block: false"]);
+        assert!(receipt(6).wait_for(Duration::ZERO).unwrap().is_none() && seen.take().is_empty());
+        progress.fail(WriterError::Closed { core: CoreId(0) });
+        receipt(5).wait().unwrap_err();
+        assert_eq!(
+            seen.take(),
+            ["first", "wanted 5, may block: true"].map(|what| what.replace("first", "again"))
+        );
+        progress.advance(9);
+        receipt(9).start();
+        receipt(9).wait().unwrap();
+        assert!(seen.take().is_empty(), "what is reached is asked of nobody");
+        assert_eq!(format!("{:?}", receipt(4)), "Receipt { target: 4, reached: 9 }");
+    }
+}

@@ -187,3 +187,26 @@ fn the_flusher_is_woken_before_half_of_the_ring_is_full() {
         assert!((ring_bytes / 4..ring_bytes / 2).contains(&before), "woken at {before} of {ring_bytes}");
     }
 }
+
+#[test]
+fn files_that_were_waited_for_and_those_that_were_refused_are_counted() {
+    let mut rig = rig(SMALL);
+    rig.supply.prepare(CORE).unwrap();
+    rig.put(10).unwrap();
+    rig.writer.sync().unwrap();
+    let counts = |rig: &common::Rig| {
+        let segments = rig.log.stats().segments;
+        (segments.made, segments.late, segments.refused)
+    };
+    assert_eq!(counts(&rig), (1, 0, 0));
+    while rig.log.durable_position().segment == SegmentNumber(0) {
+        rig.puts(5, 300);
+        rig.writer.sync().unwrap();
+    }
+    let (made, late, refused) = counts(&rig);
+    assert_eq!((late, refused), (made - 1, 0));
+    rig.storage.set_quota(Some(rig.storage.used_bytes()));
+    rig.supply.prepare(CORE).unwrap_err();
+    while rig.put(300).is_ok() {}
+    assert_eq!(counts(&rig).2, 2);
+}

@@ -77,6 +77,9 @@ fn who_waits_for_room_is_counted_with_the_time_that_it_took() {
             fullest = fullest.max(stats.ring_fill_bytes);
             assert_eq!(stats.ring_fill_bytes_max, fullest, "{retention:?}");
             assert!(stats.ring_fill_bytes <= stats.ring_bytes && stats.ring_bytes == 4096);
+            #[allow(clippy::cast_precision_loss, reason = "a small number")]
+            let part = stats.ring_fill_bytes as f64 / 4096.0;
+            assert!((stats.ring_fill() - part).abs() < 1e-9);
         }
         assert!(waits > 3, "{retention:?}: the ring was never full");
         assert!(fullest > 3 * 1024, "{retention:?}: {fullest}");

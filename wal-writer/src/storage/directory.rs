@@ -75,3 +75,35 @@ impl StorageFile for RealFile {
         self.0.sync_data()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The null device takes writes, and refuses whatever is only for files: each call must have reached it.
+    #[test]
+    fn every_call_reaches_the_operating_system() {
+        let place = tempfile::tempdir().unwrap();
+        let storage = DirectoryStorage::new(place.path());
+        std::os::unix::fs::symlink("/dev/null", place.path().join("null")).unwrap();
+        let null = storage.open("null").unwrap();
+        assert_eq!(null.write_at(b"bytes", 0).unwrap(), 5);
+        assert_eq!(null.sync_data().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        null.allocate(4096).unwrap_err();
+        storage.remove("null").unwrap();
+        assert!(storage.open("null").is_err(), "removed");
+
+        let file = storage.create("file").unwrap();
+        file.allocate(4096).unwrap();
+        file.write_at(b"bytes", 10).unwrap();
+        file.sync_data().unwrap();
+        storage.rename("file", "other").unwrap();
+        let content = std::fs::read(storage.path("other")).unwrap();
+        assert_eq!((content.len(), &content[10..15]), (4096, &b"bytes"[..]));
+        let lock = storage.lock("lock").unwrap();
+        assert!(lock.is_some() && storage.lock("lock").unwrap().is_none());
+        storage.sync_directory().unwrap();
+        std::fs::remove_dir_all(place.path()).unwrap();
+        assert_eq!(storage.sync_directory().unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
