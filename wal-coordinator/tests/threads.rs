@@ -565,3 +565,46 @@ fn who_waits_without_background_threads_gets_the_error_and_may_wait_again() {
         assert_eq!(recover(&path).0.state.len(), 2);
     }
 }
+
+/// No tick comes to help: whoever waits, and a ring that fills up, have their flusher woken.
+#[test]
+fn a_flusher_that_is_woken_looks_at_once() {
+    for (threads, retention) in [
+        (1, wal_writer::Retention::UntilDurable),
+        (2, wal_writer::Retention::UntilWritten),
+        (3, wal_writer::Retention::UntilDurable),
+    ] {
+        let (_directory, path) = place();
+        let mut options = background(&path, 3);
+        options.flush = FlushMode::Background { threads };
+        options.log.retention = retention;
+        let mut manager = PerCoreWalManager::new(options).unwrap();
+        let handle = manager.handle();
+        within_a_minute("waiting for a flusher that was woken", move || {
+            for core in [2, 0, 1] {
+                let mut writer = manager.take_writer(core).unwrap();
+                writer.append_put(b"key", b"value").unwrap();
+                writer.durable().wait().unwrap();
+                block_on(async {
+                    writer.append_put(b"key", b"value").unwrap();
+                    writer.durable().await
+                })
+                .unwrap();
+                let (before, syncs) =
+                    (handle.stats().cores[core].written_entries, handle.stats().cores[core].syncs);
+                // Half of the ring: nobody waits.
+                (0..400).for_each(|_| drop(writer.append_put(b"key", &[7; 80]).unwrap()));
+                while handle.stats().cores[core].written_entries == before {
+                    std::thread::yield_now();
+                }
+                if retention == wal_writer::Retention::UntilDurable {
+                    while handle.stats().cores[core].syncs == syncs {
+                        std::thread::yield_now();
+                    }
+                } else {
+                    assert_eq!(handle.stats().cores[core].syncs, syncs, "a sync that nobody asked for");
+                }
+            }
+        });
+    }
+}

@@ -180,7 +180,7 @@ impl RunWriter {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use wal_format::{Epoch, Found, LogId};
     use wal_writer::storage::Storage;
