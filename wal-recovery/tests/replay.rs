@@ -85,11 +85,15 @@ fn progress_ends_with_everything_read() {
     let last = told.last().unwrap();
     assert_eq!(last.entries, recovered.report.entries_replayed + recovered.report.checkpoint_keys);
     assert!(told.is_sorted_by_key(|progress| (progress.bytes, progress.entries)));
-    // Everything, but for header blocks and what stands around the frames.
+    // Of segments what stands behind their header block, of runs all.
     let source = with_commits().source();
-    let files = source.iter().filter(|(name, _)| name.starts_with("wal-0") || name.starts_with("run-"));
-    let total: u64 = files.map(|(_, bytes)| bytes.len() as u64).sum();
-    assert!(last.bytes > 0 && last.bytes_total <= total && total - last.bytes_total <= 3 * 4096, "{last:?}");
+    let length = |(name, bytes): (&str, &[u8])| match name {
+        _ if name.starts_with("wal-0") => bytes.len() - 4096,
+        _ if name.starts_with("run-") => bytes.len(),
+        _ => 0,
+    };
+    assert_eq!(last.bytes_total, source.iter().map(length).sum::<usize>() as u64);
+    assert!(last.bytes > 0);
 }
 
 #[test]

@@ -109,11 +109,11 @@ mod tests {
         assert_eq!(batch.encoded_bytes(), bytes);
         let mut decoder = EntryDecoder::new(batch.encoded());
         for (index, operation) in expected.iter().enumerate() {
-            let entry = decoder.next_entry().unwrap().unwrap();
+            let entry = decoder.next_entry().expect("encoded").expect("as many");
             assert_eq!((&entry.operation, entry.timestamp_delta), (operation, 0));
             assert_eq!(entry.more, index + 1 < expected.len(), "entry {index} of {}", expected.len());
         }
-        assert_eq!(decoder.next_entry().unwrap(), None);
+        assert_eq!(decoder.next_entry(), Ok(None));
     }
 
     #[test]
