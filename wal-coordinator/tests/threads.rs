@@ -593,7 +593,9 @@ fn a_flusher_that_is_woken_looks_at_once() {
                 let (before, syncs) =
                     (handle.stats().cores[core].written_entries, handle.stats().cores[core].syncs);
                 // Half of the ring: nobody waits.
-                (0..400).for_each(|_| drop(writer.append_put(b"key", &[7; 80]).unwrap()));
+                for _ in 0..400 {
+                    writer.append_put(b"key", &[7; 80]).unwrap();
+                }
                 while handle.stats().cores[core].written_entries == before {
                     std::thread::yield_now();
                 }
