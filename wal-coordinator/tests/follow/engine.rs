@@ -108,6 +108,32 @@ fn what_a_follower_has_not_read_is_not_released_and_why_pinned_says_so() {
 }
 
 #[test]
+fn what_was_held_for_a_follower_is_found_again_when_the_engine_has_restarted() {
+    let place = tempfile::tempdir().unwrap();
+    let mut keys = Vec::new();
+    let mut position = None;
+    // A checkpoint is the last thing that each engine does, so the next one's segments link to one that never was.
+    for _ in 0..3 {
+        let mut manager = PerCoreWalManager::new(config(&place, 1)).unwrap();
+        let start = position.take().map_or(Start::Checkpoint, Start::At);
+        let mut follower = manager.handle().follow(options().start(start)).unwrap();
+        fill(&mut manager, 3);
+        for _ in 0..20 {
+            assert!(follower.advance().unwrap());
+            keys.push(follower.entry().order_key());
+        }
+        CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+        position = Some(follower.position());
+        drop(follower);
+    }
+    let manager = PerCoreWalManager::new(config(&place, 1)).unwrap();
+    let start = Start::At(position.unwrap());
+    keys.extend(drain(&mut manager.handle().follow(options().start(start)).unwrap()));
+    let sequences: Vec<_> = keys.iter().map(|key| key.sequence.0).collect();
+    assert_eq!(sequences, (0..3 * 48).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_follower_that_holds_too_much_loses_its_hold_and_says_that_it_fell_behind() {
     let place = tempfile::tempdir().unwrap();
     let mut manager = PerCoreWalManager::new(config(&place, 2)).unwrap();

@@ -23,6 +23,7 @@
 mod core;
 mod error;
 mod horizon;
+mod joint;
 mod lane;
 mod merged;
 mod pace;

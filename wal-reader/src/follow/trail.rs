@@ -16,6 +16,7 @@ use wal_format::{
     SegmentSeed, Sequence,
 };
 
+use super::joint::joint;
 use crate::error::{Defect, ReadError};
 use crate::frames::{Depth, FrameReader, Order};
 use crate::segment::{SegmentState, open_segment, read_state, segment_name};
@@ -67,6 +68,8 @@ pub(crate) struct Trail {
     core: CoreId,
     /// The chain from the segment that is read, upward, as far as it is known. Empty: no segment holds `order.sequence`.
     links: VecDeque<SegmentHeader>,
+    /// Where segments end that the next link does not name, ascending.
+    joints: Vec<(SegmentNumber, u64)>,
     offset: u64,
     order: Order,
     /// The segment that was read last has its seal.
@@ -93,6 +96,7 @@ impl Trail {
             log_id,
             core,
             links: VecDeque::new(),
+            joints: Vec::new(),
             offset: 0,
             order: Order { sequence: next, ..Order::default() },
             sealed: false,
@@ -319,7 +323,11 @@ impl Trail {
 
     /// Where the segment that is read ends for good, if the next one is known.
     fn end(&self) -> Option<u64> {
-        self.links.get(1).and_then(|next| next.previous).map(|previous| previous.end)
+        let (segment, previous) = (self.links.front()?.segment, self.links.get(1)?.previous?);
+        if previous.segment == segment {
+            return Some(previous.end);
+        }
+        self.joints.iter().find(|(joined, _)| *joined == segment).map(|(_, end)| *end)
     }
 
     fn next_link(&mut self) -> Result<(), ReadError> {
@@ -367,6 +375,7 @@ impl Trail {
         let mut chain = Vec::new();
         let mut found = None;
         let mut header = self.top_of(source, segments)?;
+        self.joints.clear();
         // Ends: a header links only to a lower segment.
         while let Some(link) = header.take() {
             chain.push(link);
@@ -379,6 +388,9 @@ impl Trail {
             }
             if let Some(previous) = link.previous {
                 header = self.header_of(source, previous.segment)?;
+                if header.is_none() && link.first_sequence > wanted {
+                    header = self.joined_below(source, segments, previous.segment, &link)?;
+                }
             }
         }
         let Some(count) = found else {
@@ -395,6 +407,21 @@ impl Trail {
         let before = if self.begins_before { Order::default() } else { self.order };
         self.begin(&first, before);
         Ok(Turn::Onward)
+    }
+
+    /// The segment that comes before `upper`, which links to `missing`; its end is remembered.
+    fn joined_below(
+        &mut self,
+        source: &dyn Source,
+        segments: &[SegmentNumber],
+        missing: SegmentNumber,
+        upper: &SegmentHeader,
+    ) -> Result<Option<SegmentHeader>, ReadError> {
+        let below = segments.get(..segments.partition_point(|segment| *segment < missing)).unwrap_or(&[]);
+        let Some(lower) = self.top_of(source, below)? else { return Ok(None) };
+        let end = joint(source, &lower, upper)?;
+        self.joints.extend(end.map(|end| (lower.segment, end)));
+        Ok(end.map(|_| lower))
     }
 
     /// The highest of these segments that is in use.
