@@ -23,6 +23,14 @@ impl TimeSource for Ticks {
     }
 }
 
+/// What becomes of the engine, for those who follow.
+pub(crate) enum Change<'a> {
+    /// It ends now, one way or another.
+    Leaves,
+    /// The story goes on with this disk.
+    Disk(&'a SimDisk),
+}
+
 /// An engine at work, and what the log should hold.
 pub(crate) struct Story {
     pub(crate) disk: SimDisk,
@@ -34,8 +42,11 @@ pub(crate) struct Story {
     /// Entries that were in a file, and are gone: by power losses.
     pub(crate) lost: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    /// Called with every disk that the story goes on with.
-    enter: Box<dyn Fn(&SimDisk)>,
+    /// How often the log was opened.
+    pub(crate) openings: u64,
+    /// What openings have cut off since the last act began.
+    dropped: BTreeMap<CoreId, Vec<PerCoreWalEntry>>,
+    changes: Box<dyn Fn(Change<'_>)>,
     /// Per core, how many entries had been durable before the last thing that happened.
     durable: BTreeMap<CoreId, u64>,
     manager: Option<PerCoreWalManager>,
@@ -57,7 +68,7 @@ impl Replay for Replayed {
 }
 
 impl Story {
-    pub(crate) fn new(seed: u64, enter: impl Fn(&SimDisk) + 'static) -> Self {
+    pub(crate) fn new(seed: u64, changes: impl Fn(Change<'_>) + 'static) -> Self {
         let mut story = Self {
             disk: SimDisk::new(seed),
             random: Random::new(seed),
@@ -65,13 +76,15 @@ impl Story {
             checkpoint: Epoch(0),
             lost: 0,
             counts: BTreeMap::new(),
-            enter: Box::new(enter),
+            openings: 0,
+            dropped: BTreeMap::new(),
+            changes: Box::new(changes),
             durable: BTreeMap::new(),
             manager: None,
             clock: Arc::default(),
         };
         story.open();
-        (story.enter)(&story.disk);
+        (story.changes)(Change::Disk(&story.disk));
         story
     }
 
@@ -92,6 +105,7 @@ impl Story {
 
     /// One thing that an engine does, or that happens to it.
     pub(crate) fn act(&mut self) {
+        self.dropped.clear();
         // Before: the power may go in the middle.
         let durable = self.manager().synced_positions();
         self.durable.extend(durable.into_iter().map(|core| (core.core, core.sequence.0)));
@@ -181,14 +195,22 @@ impl Story {
         });
     }
 
+    /// The power went before openings cut that off: it may be there again.
+    pub(crate) fn restore_dropped(&mut self) {
+        for (core, mut dropped) in std::mem::take(&mut self.dropped) {
+            self.cores.entry(core).or_default().append(&mut dropped);
+        }
+    }
+
     fn reopen(&mut self, what: &'static str, end: impl FnOnce(&mut Self)) {
         let old = self.disk.clone();
+        (self.changes)(Change::Leaves);
         end(self);
         self.count(what);
         self.disk.heal();
         // Handles of a process that is dead, or of a disk that is no more, are of no use.
         if old.names().is_err() || what.starts_with("lost power") {
-            (self.enter)(&self.disk);
+            (self.changes)(Change::Disk(&self.disk));
         }
         self.open();
     }
@@ -215,8 +237,11 @@ impl Story {
             let end = usize::try_from(end).unwrap();
             assert!(end <= entries.len(), "core {core} has entries that nobody appended");
             self.lost += (entries.len() - end) as u64;
-            entries.truncate(end);
+            let mut dropped = entries.split_off(end);
+            dropped.append(self.dropped.entry(*core).or_default());
+            self.dropped.insert(*core, dropped);
         }
+        self.openings += 1;
         let above = self.checkpoint;
         let expected: Vec<_> =
             self.sorted().into_iter().filter(|entry| entry.epoch > above).cloned().collect();
