@@ -143,7 +143,9 @@ impl Lane {
             Some(turn) => turn,
             None => self.trail.refresh(&*source, segments)?,
         };
-        if turn == Turn::Back {
+        // What only was to be compared may be gone.
+        let is_behind_enough = matches!(turn, Turn::Behind(oldest) if oldest <= self.point.next);
+        if turn == Turn::Back || is_behind_enough {
             self.seek(self.point);
             turn = self.trail.refresh(&*source, segments)?;
         }
@@ -239,14 +241,15 @@ impl Lane {
         }
         let released = manifest.and_then(|manifest| manifest.core(self.core)).map(|core| core.sequence);
         let released = released.unwrap_or_default();
-        if released > self.trail.sequence() {
+        if released > self.reached() {
             return Err(self.fell_behind(released));
         }
         if released < self.point.next {
             return Err(self.taken_back());
         }
-        if released < self.trail.sequence() {
-            // What was found beyond was not durable, and is gone; nobody was shown it.
+        if released != self.trail.sequence() {
+            // What was found beyond was not durable, and is gone, and nobody was shown it; or what is gone was only to be
+            // compared.
             self.seek(self.point);
         }
         Ok(())
