@@ -18,13 +18,14 @@ every entry and every promise. Lost wake-ups show as deadlocks.
 Options:
   --count N        how many schedules, over all scenarios; the gate takes 100000, a campaign more
   --seed S         the seed of the first schedule of each scenario; the others follow it
-  --scenario NAME  only receipts, epochs, checkpoints, failures, space, shutdown or reopening
+  --scenario NAME  only receipts, epochs, checkpoints, followers, failures, space, shutdown
+                   or reopening
   --replay SEED    only the schedule of this seed, as a failure says; needs --scenario
 ";
 
 /// The scenarios; each gets the same share.
-const SCENARIOS: [&str; 7] =
-    ["receipts", "epochs", "checkpoints", "failures", "space", "shutdown", "reopening"];
+const SCENARIOS: [&str; 8] =
+    ["receipts", "epochs", "checkpoints", "followers", "failures", "space", "shutdown", "reopening"];
 
 /// The test that makes sure that a seed says everything.
 const REPLAYS: &str = "replays";

@@ -78,9 +78,7 @@ impl Follower {
         Ok(match self {
             Self::Merged(follower) => follower.advance()?.then(|| follower.entry().to_owned()),
             Self::Core(follower) => follower.advance()?.then(|| follower.entry().to_owned()),
-            Self::Inside(follower) => {
-                follower.advance().map_err(inner)?.then(|| follower.entry().to_owned())
-            }
+            Self::Inside(follower) => follower.advance().map_err(inner)?.then(|| follower.entry().to_owned()),
             Self::Between(_) => None,
         })
     }

@@ -33,6 +33,11 @@ fn checkpoints() {
 }
 
 #[test]
+fn followers() {
+    check("followers", scenarios::followers::run);
+}
+
+#[test]
 fn failures() {
     check("failures", scenarios::failures::run);
 }

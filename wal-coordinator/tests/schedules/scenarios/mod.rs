@@ -5,6 +5,7 @@ pub(crate) mod actors;
 pub(crate) mod checkpoints;
 pub(crate) mod epochs;
 pub(crate) mod failures;
+pub(crate) mod followers;
 pub(crate) mod receipts;
 pub(crate) mod reopening;
 pub(crate) mod shutdown;
