@@ -6,7 +6,8 @@
 //! None of its own. It reads the durable epoch first and each core's durable sequence after it, and the files after both. An
 //! epoch becomes durable when every core that took part has synced its end of it (`epochs.rs`), and no entry of it is
 //! appended after its close (`pin.rs` of wal-writer). So every entry of the epoch is below the durable sequences, and in files
-//! by then. What it needs is pinned (`retention.rs`) before it looks for it, and let go after it was read.
+//! by then. What it needs is pinned (`retention.rs`) before it looks for it, and let go after it was read. Drawn schedules put
+//! both beside closes and checkpoints (`tests/schedules/scenarios/followers.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
