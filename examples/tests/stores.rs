@@ -88,3 +88,25 @@ fn what_was_answered_is_there_after_a_kill() {
         assert!(was_killed > 0, "{program} always ended before it was killed");
     }
 }
+
+/// Values that take a device a while, and an append hardly any time: whoever answers before they are in a file is caught.
+#[test]
+fn an_answer_waits_for_the_log() {
+    const BYTES: usize = 3 << 20;
+    for program in PROGRAMS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let path = path.to_str().unwrap();
+        for round in 0..4_u8 {
+            let value = String::from_utf8(vec![b'a' + round; BYTES]).unwrap();
+            let input = format!("put key{round} {value}\n");
+            let killed = run(program, &[path, "1"], &input, Some(1), |line| line.starts_with("stored"));
+            assert_eq!(killed.lines, [format!("stored key{round}")], "{program}");
+            let after = run(program, &[path, "1"], &format!("get key{round}\n"), None, |_| false);
+            assert!(
+                after.lines == [format!("key{round} = {value}")],
+                "{program}: key{round} was answered, and is gone"
+            );
+        }
+    }
+}
