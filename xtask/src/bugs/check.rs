@@ -59,7 +59,10 @@ fn is_there(test: &Test, files: &BTreeMap<String, String>) -> bool {
     let is_named =
         |text: &String| text.contains(&format!("fn {name}(")) || text.contains(&format!(" {name}: "));
     match test {
-        Test::In(package, file, _) => files.get(&format!("{package}/tests/{file}.rs")).is_some_and(is_named),
+        Test::In(package, file, _) => {
+            let (one, many) = (format!("{package}/tests/{file}.rs"), format!("{package}/tests/{file}/"));
+            files.iter().any(|(path, text)| (*path == one || path.starts_with(&many)) && is_named(text))
+        }
         // Its name in words, `segment-created`, is that of a place in the code, `SegmentCreated`.
         Test::Kills(point) => {
             let place: String = point.split('-').map(capitalized).collect();

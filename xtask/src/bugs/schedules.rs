@@ -107,4 +107,20 @@ pub(super) const BUGS: &[Bug] = &[
         test: Test::Schedules("failures"),
         harm: "a sync that is tried again acknowledges what the first one lost",
     },
+    Bug {
+        name: "schedule-follower-reaches-before-the-epoch",
+        file: "wal-coordinator/src/follower.rs",
+        old: "        let epoch = self.shared.tracker.durable_epoch();\n        // After the epoch: they reach its end, at least.\n        let reach = self.shared.logs.iter().map(|log| (log.core(), log.durable())).collect();\n",
+        new: "        let reach = self.shared.logs.iter().map(|log| (log.core(), log.durable())).collect();\n        let epoch = self.shared.tracker.durable_epoch();\n",
+        test: Test::Schedules("followers"),
+        harm: "entries of an epoch that becomes durable between two reads are skipped",
+    },
+    Bug {
+        name: "schedule-follower-holds-nothing",
+        file: "wal-coordinator/src/follower.rs",
+        old: "pin_follower(&name, &shared.cores(), pin_bytes_max);",
+        new: "pin_follower(&name, &[], pin_bytes_max);",
+        test: Test::Schedules("followers"),
+        harm: "what a follower needs is released under it",
+    },
 ];
