@@ -44,9 +44,12 @@ pub enum ReadError {
     /// Bytes that belong to the log are not there. Restore the file, or recover in salvage mode.
     #[error("missing: {0}")]
     Missing(Box<Defect>),
-    /// A segment file holds an intact segment that belongs elsewhere. Put the file back under its own name.
+    /// A segment file holds an intact segment that belongs elsewhere, and no checkpoint has released that. Restore a lost
+    /// manifest first: without it, any file that was to be used again looks so. Else put the file back under its own name.
     #[error(
-        "{} holds segment {segment} of core {core}, which was never released: put it back under its own name",
+        "{} holds segment {segment} of core {core}, and no checkpoint says that this was released: if checkpoint.manifest is \
+         missing, restore that first, for without it every file that was to be used again looks so; else the file was renamed \
+         or swapped, so put it back under its own name",
         path.display()
     )]
     Misplaced {

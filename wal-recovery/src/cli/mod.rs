@@ -7,6 +7,7 @@
 
 mod args;
 mod console;
+mod ending;
 mod engine;
 mod failure;
 mod look;

@@ -1,7 +1,7 @@
 //! `wal tail [-f] DIR`: the last entries of a log, and those that come.
 //!
-//! The follower decides what may be shown; this formats and waits. Ends when whoever reads has seen enough, or by a signal:
-//! there is nothing to clean up.
+//! The follower decides what may be shown; this formats and waits. With `-f` it ends when whoever reads has seen enough or a
+//! signal comes, behind a whole line, and says from where to go on.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -19,6 +19,7 @@ use wal_reader::{
 use super::args::Directory;
 use super::console::Console;
 use super::dump::filter::{Filter, Operation};
+use super::ending::Ending;
 use super::failure::Failure;
 use super::look::Look;
 use super::paint::Style;
@@ -32,6 +33,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// In the global order of all cores, whole epochs at a time, what no recovery takes back: an epoch shows when it is closed and
 /// a later one, or a checkpoint, says that it is durable. With --per-core every core's entries as soon as they stand in its
 /// files. Nothing is locked or held: what a checkpoint releases before it was read is gone (exit code 1).
+///
+/// With --follow it ends with exit code 0 on SIGINT or SIGTERM, at once on a second one (130), and when nobody reads its output
+/// any more. Standard error says in the end behind which position to go on; with --json, a line after each round does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -76,6 +80,10 @@ enum Reached {
     Written,
 }
 
+/// A follower calls damage only what it meets again: files may be released while it looks. So often it is asked once more
+/// before a log counts as read to its end.
+const LOOKS_AGAIN: u32 = 4;
+
 /// Where to begin, if not with the last lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct From(Start);
@@ -112,6 +120,14 @@ pub(super) fn run(args: &Args, console: &mut Console) -> Result<Outcome, Failure
     } else {
         Followed::Merged(Box::new(MergedFollower::new(source, level, start)?))
     };
+    let ending = if args.follow {
+        Some(
+            Ending::armed()
+                .map_err(|error| Failure::file("handle signals for", &args.directory.path, error))?,
+        )
+    } else {
+        None
+    };
     let filter = Filter { epochs: None, key: args.key.clone(), operations: args.op.clone() };
     let takes = |entry: &EntryRef<'_>| {
         filter.takes(entry) && (args.core.is_empty() || args.core.contains(&entry.core_id.0))
@@ -119,10 +135,10 @@ pub(super) fn run(args: &Args, console: &mut Console) -> Result<Outcome, Failure
     let mut lines =
         Lines { as_hex: args.hex, last: args.from.is_none().then_some(args.lines), kept: VecDeque::new() };
     let result = (|| {
-        let mut is_new = false;
+        let (mut is_new, mut idle) = (false, 0);
         loop {
             let mut pace = Pace::new(if args.follow && !is_new { ROUND } else { Duration::ZERO });
-            is_new = followed.each(&mut pace, |entry, more| {
+            is_new = followed.each(&mut pace, ending.as_ref(), |entry, more| {
                 if takes(entry) { lines.print(console, entry, more) } else { Ok(()) }
             })?;
             lines.release(console)?;
@@ -130,12 +146,16 @@ pub(super) fn run(args: &Args, console: &mut Console) -> Result<Outcome, Failure
                 console.object(|json| json.string("position", followed.position()))?;
             }
             console.finish()?;
-            if !args.follow && !is_new {
+            idle = if is_new { 0 } else { idle + 1 };
+            if ending.as_ref().map_or(idle > LOOKS_AGAIN, Ending::has_come) {
                 return Ok(Outcome::Whole);
             }
         }
     })();
-    if !console.json {
+    // Of what was on its way, nobody knows how much has been read.
+    let is_read =
+        !matches!(result, Err(Failure::Output(_))) && !ending.as_ref().is_some_and(Ending::nobody_reads);
+    if !console.json && is_read {
         console.note(Style::Heading, format_args!("to go on: --from {}", followed.position()));
     }
     result
@@ -163,17 +183,19 @@ struct Cores {
 }
 
 impl Followed {
-    /// Hands over what is there; waits for it as `pace` says. Whether there was anything.
+    /// Hands over what is there; waits for it as `pace` says, until the `ending`. Whether there was anything.
     fn each(
         &mut self,
         pace: &mut Pace,
+        ending: Option<&Ending>,
         mut visit: impl FnMut(&EntryRef<'_>, bool) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
         let mut is_new = false;
+        let is_interrupted = || ending.is_some_and(Ending::is_interrupted);
         loop {
             match self {
                 Self::Merged(follower) => {
-                    while follower.advance()? {
+                    while !is_interrupted() && follower.advance()? {
                         is_new = true;
                         visit(&follower.entry(), follower.more_of_batch())?;
                     }
@@ -181,14 +203,14 @@ impl Followed {
                 Self::Cores(cores) => {
                     cores.look_for_more()?;
                     for (_, follower) in &mut cores.followers {
-                        while follower.advance()? {
+                        while !is_interrupted() && follower.advance()? {
                             is_new = true;
                             visit(&follower.entry(), follower.more_of_batch())?;
                         }
                     }
                 }
             }
-            if is_new || !pace.wait() {
+            if is_new || ending.is_some_and(Ending::has_come) || !pace.wait() {
                 return Ok(is_new);
             }
         }

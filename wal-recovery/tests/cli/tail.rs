@@ -1,7 +1,7 @@
 //! `wal tail`: the end of a log at rest, and a log that an engine in this process writes, rotates and releases meanwhile.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use wal_coordinator::{CheckpointCoordinator, PerCoreWalManager};
@@ -42,6 +42,12 @@ impl Tail {
     fn take_position(&mut self) -> String {
         assert_eq!(self.take_line()["op"], Value::Null);
         self.position.clone()
+    }
+
+    /// Reads no more.
+    fn hang_up(&mut self) {
+        let other = command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap().stdout.take();
+        self.lines = BufReader::new(other.unwrap()).lines();
     }
 
     fn take_line(&mut self) -> Value {
@@ -177,8 +183,7 @@ fn a_reader_that_has_seen_enough_ends_it() {
     manager.advance_epoch();
     assert_eq!(tail.take(1), [(0, 0)]);
     assert!(tail.take_position().contains(":0=1@1."));
-    tail.lines =
-        BufReader::new(command().stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap()).lines();
+    tail.hang_up();
     // Another test's child may hold the pipe for the moment between its fork and its exec.
     let ended = loop {
         manager.writer(0).append_put(b"key", b"value").unwrap();
@@ -188,4 +193,111 @@ fn a_reader_that_has_seen_enough_ends_it() {
         }
     };
     assert_eq!(ended.code(), Some(0));
+}
+
+/// A shell's, which is there wherever programs can be started.
+fn signal(names: &[&str], child: &Child) {
+    for name in names {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+/// More than a pipe and a buffer take, in a closed epoch.
+fn backlog(manager: &mut PerCoreWalManager) -> usize {
+    const ENTRIES: usize = 5_000;
+    for number in 0..ENTRIES {
+        manager.writer(0).append_put(format!("key/{number:08}").as_bytes(), &[b'v'; 100]).unwrap();
+    }
+    manager.advance_epoch();
+    ENTRIES
+}
+
+#[test]
+fn an_interrupt_ends_it_behind_a_whole_line_and_it_says_where_to_go_on() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    let entries = backlog(&mut manager);
+    for name in ["INT", "TERM"] {
+        let mut command = command();
+        command.args(["tail", "-f", "--from", "start", "--level", "written"]).arg(fixture.log());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        // From here on signals are noted; the pipe is full, or will be.
+        let mut text = String::new();
+        reader.read_line(&mut text).unwrap();
+        signal(&[name], &child);
+        reader.read_to_string(&mut text).unwrap();
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
+        assert!(text.ends_with("\"\n"), "the last line is cut off");
+        let shown = text.lines().count();
+        assert!(shown <= entries);
+        let position = told.split("to go on: --from ").nth(1).unwrap().trim();
+        let rest = fixture.wal(&["tail", "--from", position, "--level", "written"]);
+        let all = fixture.wal(&["tail", "--from", "start", "--level", "written"]);
+        assert_eq!(text + rest.expect(0), all.expect(0), "{shown} lines, and then those behind {position}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    let _ = backlog(&mut manager);
+    let mut tail = Tail::begin(&fixture, &["--from", "start", "--level", "written"]);
+    let _ = tail.take(1);
+    // Both wait for it when it goes on.
+    signal(&["STOP", "INT", "TERM", "CONT"], &tail.child);
+    assert_eq!(tail.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_it_although_nothing_is_written() {
+    let fixture = Fixture::small();
+    let mut tail = Tail::begin(&fixture, &["--from", "start"]);
+    assert_eq!(tail.take(1).len(), 1);
+    tail.hang_up();
+    assert_eq!(tail.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_directory_that_goes_ends_it_with_an_error_that_names_it() {
+    let fixture = Fixture::small();
+    let mut command = command();
+    command.args(["tail", "-f", "--from", "start"]).arg(fixture.log());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    reader.read_line(&mut text).unwrap();
+    std::fs::rename(fixture.log(), fixture.place.path().join("elsewhere")).unwrap();
+    reader.read_to_string(&mut text).unwrap();
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{told}");
+    assert_eq!(text, fixture_elsewhere(&fixture), "what was there was shown");
+    assert!(told.contains(&fixture.log().display().to_string()) && told.contains("No such file"), "{told}");
+    assert!(told.contains("to go on: --from wal-position-1:"), "{told}");
+}
+
+/// What there was in the directory that went.
+fn fixture_elsewhere(fixture: &Fixture) -> String {
+    let mut command = command();
+    command.args(["tail", "--from", "start"]).arg(fixture.place.path().join("elsewhere"));
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_damaged_log_is_shown_up_to_the_damage_which_ends_it() {
+    let fixture = Fixture::four();
+    for words in [&["tail", "--from", "start"][..], &["tail", "-f", "--from", "start"]] {
+        let ran = fixture.wal(words);
+        ran.expect(1);
+        assert!(ran.err.contains("wal-00002-"), "{}", ran.err);
+        assert!(ran.err.contains("to go on: --from wal-position-1:"), "{}", ran.err);
+        let dump =
+            fixture.wal(&["tail", "--from", "start", "--per-core", "--core", "0", "--level", "written"]);
+        assert!(dump.expect(0).lines().count() > 0);
+    }
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use wal_coordinator::PerCoreWalManager;
+use wal_coordinator::{CheckpointCoordinator, PerCoreWalManager};
 use wal_format::checksum::crc;
 
 use crate::fixture::{Fixture, Ran, config, run};
@@ -44,6 +44,31 @@ fn make_newer(path: &Path, covered: usize) {
     let crc = crc(&bytes[..covered]).to_le_bytes();
     bytes[covered..covered + 4].copy_from_slice(&crc);
     fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn without_the_manifest_a_file_that_was_to_be_used_again_asks_for_the_manifest() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    manager.writer(0).append_put(b"key", b"first").unwrap();
+    manager.sync_all().unwrap();
+    let released = fs::read(fixture.file("wal-00000-0000000000000000.log")).unwrap();
+    CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+    manager.writer(0).append_put(b"key", b"second").unwrap();
+    manager.sync_all().unwrap();
+    drop(manager);
+    // As the supply prepares one: the header of the former life is still in it.
+    fs::write(fixture.file("wal-00000-0000000000000009.log"), released).unwrap();
+    check(&fixture.wal(&["verify"]), 0, "");
+    fs::remove_file(fixture.file("checkpoint.manifest")).unwrap();
+    let ran = fixture.wal(&["verify"]);
+    for says in [
+        "wal-00000-0000000000000009.log",
+        "segment 0 of core 0",
+        "checkpoint.manifest is missing, restore that first",
+    ] {
+        check(&ran, 1, says);
+    }
 }
 
 #[test]

@@ -44,8 +44,8 @@ pub(super) const LIBRARIES: [CrateRule; 5] = [
         workspace: &["wal-format", "wal-reader"],
         registry: &["thiserror"],
         under_checker: &[],
-        // The command `wal`: its arguments, and the reports that it reads back.
-        by_feature: &[("cli", &["clap", "serde_json"]), ("tracing", &["tracing"])],
+        // The command `wal`: its arguments, the reports that it reads back, and how a command ends that would go on.
+        by_feature: &[("cli", &["clap", "rustix", "serde_json", "signal-hook"]), ("tracing", &["tracing"])],
     },
     CrateRule {
         name: "wal-coordinator",
@@ -73,7 +73,7 @@ pub(super) const UNSAFE_HOMES: [&str; 3] =
     ["wal-writer/src/ring.rs", "wal-format/tests/common/allocation.rs", "fuzz/"];
 
 /// Files of the library crates in which an atomic memory ordering may be named. Tests are free.
-pub(super) const ORDERING_HOMES: [&str; 11] = [
+pub(super) const ORDERING_HOMES: [&str; 12] = [
     "wal-writer/src/ring.rs",
     "wal-writer/src/pin.rs",
     "wal-writer/src/progress.rs",
@@ -88,6 +88,8 @@ pub(super) const ORDERING_HOMES: [&str; 11] = [
     "wal-coordinator/src/edge.rs",
     // Counts the calls that it lets fail; behind a feature for tests.
     "wal-reader/src/testing/faults.rs",
+    // What a signal sets; behind the feature of the command.
+    "wal-recovery/src/cli/ending.rs",
 ];
 
 /// The orderings of `std::sync::atomic::Ordering`; those of `std::cmp::Ordering` have other names.
