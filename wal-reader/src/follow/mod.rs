@@ -17,6 +17,10 @@
 //! A frame of another life of the file is of another segment number, so it fails, and so does a mixture of two lives. Then the
 //! file's name tells whether it was released ([`FollowError::FellBehind`]) or is damaged ([`FollowError::Read`]).
 //!
+//! **What it does not tell.** Damage is told from an end that is being written by what stands before it, and by later segments'
+//! headers. Of damage in the last segment that only frames behind it, or other cores, attest, it makes an end, and waits there:
+//! recovery, which reads all of them, says what it is.
+//!
 //! **Why nothing is taken back** at [`Level::Durable`]: see `horizon.rs`. **Why exactly once**: sequence numbers of a core have
 //! no gaps, readers check that, and a [`Position`] names the next one.
 
