@@ -360,16 +360,4 @@ pub(super) const BUGS: &[Bug] = &[
         ),
         harm: "a follower that nobody drives fills the disk",
     },
-    Bug {
-        name: "follower-closes-epochs",
-        file: "wal-coordinator/src/follower.rs",
-        old: "Receipt::new(Arc::clone(self.shared.tracker.durable()), next.0, None);",
-        new: "self.shared.epoch_durable(next);",
-        test: Test::In(
-            "wal-coordinator",
-            "follow",
-            "engine::a_follower_that_waits_is_woken_by_the_durable_epoch_and_closes_none",
-        ),
-        harm: "whoever follows decides where the engine's epochs end",
-    },
 ];
