@@ -383,20 +383,25 @@ fn what_came_back_of_a_released_segment_in_parts_is_left_alone() {
     }
 }
 
-/// Two entries in segment 0; segment 2, in another life, links to segment 1, which never was, and begins with sequence 2
-/// behind `timestamp`.
-fn restarted_behind_a_checkpoint(timestamp: u64) -> LogBuilder {
+/// Two entries in segment 0, and as many segments after it that nothing came into as `reopened` says. The last segment, in
+/// another life, links to one that never was, and begins with sequence 2 behind `timestamp`.
+fn restarted_behind_a_checkpoint(timestamp: u64, reopened: u64) -> LogBuilder {
     let mut log = LogBuilder::new(LOG);
     log.set_clock(10);
     log.put(A, b"key", b"value");
     log.put(A, b"key", b"value");
     log.barrier(A, 1, 0, &[(0, 2)]);
-    let checkpointed = LogPosition { segment: SegmentNumber(1), offset: 4096, sequence: Sequence(2) };
+    for segment in 1..=reopened {
+        let end = log.end(A);
+        log.begin(A, SegmentNumber(segment), Origin::Resumption, Some(end));
+    }
+    let never = SegmentNumber(reopened + 1);
+    let checkpointed = LogPosition { segment: never, offset: 4096, sequence: Sequence(2) };
     let last = log.core(A).timestamp;
     log.core(A).timestamp = timestamp;
-    log.begin(A, SegmentNumber(2), Origin::Resumption, Some(checkpointed));
+    log.begin(A, never.next(), Origin::Resumption, Some(checkpointed));
     assert_eq!(last, 20);
-    checkpoint(&mut log, 1, 1, 2);
+    checkpoint(&mut log, 1, never.0, 2);
     log.set_epoch(2);
     log.set_clock(100);
     log.put(A, b"key", b"value");
@@ -406,16 +411,18 @@ fn restarted_behind_a_checkpoint(timestamp: u64) -> LogBuilder {
 
 #[test]
 fn what_is_still_there_before_a_checkpoint_is_found_across_the_segment_that_never_was() {
-    let log = source(&restarted_behind_a_checkpoint(20));
-    for mut follower in Any::both(&log, Level::Written, &Start::At(Position::beginning(LOG))) {
-        assert_eq!(follower.drain().unwrap(), of_core_0(0..3));
+    for reopened in 0..3 {
+        let log = source(&restarted_behind_a_checkpoint(20, reopened));
+        for mut follower in Any::both(&log, Level::Written, &Start::At(Position::beginning(LOG))) {
+            assert_eq!(follower.drain().unwrap(), of_core_0(0..3), "{reopened} segments are empty");
+        }
     }
 }
 
 #[test]
 fn a_segment_that_does_not_lead_to_the_one_above_is_not_followed() {
     // As a segment of a life that an opening cut off: its last entry is another one.
-    let log = source(&restarted_behind_a_checkpoint(21));
+    let log = source(&restarted_behind_a_checkpoint(21, 0));
     for mut follower in Any::both(&log, Level::Written, &Start::At(Position::beginning(LOG))) {
         let error = follower.drain().unwrap_err();
         assert!(matches!(error, FollowError::FellBehind { oldest: Sequence(2), .. }), "{error}");

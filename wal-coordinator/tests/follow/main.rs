@@ -135,7 +135,7 @@ fn number(variable: &str, usual: u64) -> u64 {
 
 #[test]
 fn lives_of_engines_are_followed_exactly() {
-    let (first, lives) = (number("WAL_FOLLOW_SEED", 1), number("WAL_FOLLOW_LIVES", 60));
+    let (first, lives) = (number("WAL_FOLLOW_SEED", 1), number("WAL_FOLLOW_LIVES", 120));
     let mut counts = std::collections::BTreeMap::<_, u64>::new();
     for seed in first..first + lives {
         println!("WAL_FOLLOW_SEED={seed} WAL_FOLLOW_LIVES=1");
@@ -143,7 +143,7 @@ fn lives_of_engines_are_followed_exactly() {
         story.counts.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
     }
     println!("{counts:#?}");
-    if lives >= 60 {
+    if lives >= 120 {
         for what in [
             "fell behind",
             "fell behind inside",

@@ -30,13 +30,15 @@ pub(super) fn joint(
     let order = Order { sequence: lower.first_sequence, ..Order::default() }.raised_by(lower);
     let (seed, from) = (SegmentSeed::new(log_id, core, segment), HEADER_BLOCK_BYTES as u64);
     let mut frames = FrameReader::new(file, &path, seed, from, None, order, Depth::Entries)?;
-    // Ends: each turn reads a frame.
-    while let Step::Frame = frames.step()? {
+    // Ends: each turn reads a frame. The first look is before any: an opening may have begun it, and nothing came.
+    loop {
         let Order { sequence, timestamp, .. } = frames.order();
         if sequence >= upper.first_sequence {
             let is_next = (sequence, timestamp) == (upper.first_sequence, upper.last_timestamp);
             return Ok(is_next.then(|| frames.next_offset()));
         }
+        if frames.step()? != Step::Frame {
+            return Ok(None);
+        }
     }
-    Ok(None)
 }

@@ -104,9 +104,10 @@ impl Followed {
             // The new one holds what it needs before the old one lets go.
             let start = Start::At(self.follower.position());
             let options = FollowOptions::new("again").start(start).pin_bytes_max(self.pin_bytes_max);
-            let was_pinned = self.follower.is_pinned();
-            self.follower = self.handle.follow(options).unwrap();
-            self.fell_behind |= !was_pinned;
+            let again = self.handle.follow(options).unwrap();
+            // Only now: a checkpoint may have taken its hold while the new one came to its own.
+            self.fell_behind |= !self.follower.is_pinned();
+            self.follower = again;
         }
         match self.follower.advance_within(LONG) {
             // The time is over as soon as others have run: no time passes here.
