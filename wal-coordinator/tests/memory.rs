@@ -280,14 +280,15 @@ fn salvage_takes_no_lack_of_memory_for_damage() {
 
 const ROLE: &str = "WAL_MEMORY_TEST_DIRECTORY";
 const NTH: &str = "WAL_MEMORY_TEST_NTH";
+const BYTES_MIN: &str = "WAL_MEMORY_TEST_BYTES_MIN";
 
-/// Recovers with an allocator whose n-th request fails, whatever its size: started by the test below, as a process.
+/// Recovers with an allocator whose n-th request of at least some size fails: started by the test below, as a process.
 #[test]
 fn role_of_the_process_without_memory() {
     let Ok(path) = std::env::var(ROLE) else { return };
-    let n = std::env::var(NTH).unwrap().parse().unwrap();
+    let [n, bytes_min] = [NTH, BYTES_MIN].map(|name| std::env::var(name).unwrap().parse().unwrap());
     let manager = PerCoreRecoveryManager::new(path);
-    let (recovered, has_failed) = allocation::failing(n, 0, || manager.recover_state().is_ok());
+    let (recovered, has_failed) = allocation::failing(n, bytes_min, || manager.recover_state().is_ok());
     std::process::exit(match (recovered, has_failed) {
         (true, false) => 0,
         (false, true) => 3,
@@ -305,19 +306,28 @@ fn recovery_that_dies_for_want_of_memory_leaves_everything_as_it_was() {
     }
     let before = contents(path);
     let whole = PerCoreRecoveryManager::new(path).recover_state().unwrap();
-    let (mut died, mut refused, mut n) = (0, 0, 0);
-    loop {
-        match without_memory(path, n) {
-            Ended::Whole => break,
-            Ended::Refused => refused += 1,
-            Ended::Died => died += 1,
+    // Small requests kill, large ones are told. The first few hundred small ones one by one would take minutes; their
+    // neighbours are much alike.
+    for (bytes_min, step) in [(0, 6), (16 * 1024, usize::MAX)] {
+        let (mut died, mut refused, mut n) = (0, 0, 0);
+        loop {
+            match without_memory(path, n, bytes_min) {
+                Ended::Whole => break,
+                Ended::Refused => refused += 1,
+                Ended::Died => died += 1,
+            }
+            assert!(contents(path) == before, "request {n} failed, and a file is another");
+            n += 1 + n / step;
         }
-        assert!(contents(path) == before, "request {n} failed, and a file is another");
-        // The first few hundred requests one by one would take minutes; their neighbours are much alike.
-        n += 1 + n / 6;
+        println!(
+            "{died} processes died and {refused} were told, requests 0 to {n} of at least {bytes_min} bytes"
+        );
+        if bytes_min == 0 {
+            assert!(died >= 10, "{died} and {refused}");
+        } else {
+            assert!(died == 0 && refused >= 1, "{died} and {refused}");
+        }
     }
-    println!("{died} processes died and {refused} were told, requests 0 to {n}");
-    assert!(died >= 10 && refused >= 1, "{died} and {refused}");
     let again = PerCoreRecoveryManager::new(path).scope(Scope::Everything).recover_state().unwrap();
     assert_eq!(again.state, whole.state);
 }
@@ -328,9 +338,10 @@ enum Ended {
     Died,
 }
 
-fn without_memory(path: &Path, n: usize) -> Ended {
+fn without_memory(path: &Path, n: usize, bytes_min: usize) -> Ended {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "role_of_the_process_without_memory"]).env(ROLE, path).env(NTH, n.to_string());
+    child.args(["--exact", "role_of_the_process_without_memory"]);
+    child.env(ROLE, path).env(NTH, n.to_string()).env(BYTES_MIN, bytes_min.to_string());
     let status = child.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     match (status.code(), status.signal()) {
         (Some(0), _) => Ended::Whole,
