@@ -241,14 +241,6 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "what comes after a rotation is never handed out",
     },
     Bug {
-        name: "follower-fell-behind-in-silence",
-        file: "wal-reader/src/follow/lane.rs",
-        old: "            return Err(self.begins_later(oldest));",
-        new: "            let _ = self.begins_later(oldest);\n            return Ok(Found::Nothing);",
-        test: Test::In("wal-reader", "follow", "what_was_released_unread_is_told_and_not_waited_for"),
-        harm: "a replica waits for what was released, and nobody is told",
-    },
-    Bug {
         name: "follower-reads-what-came-back-of-released-segments",
         file: "wal-reader/src/follow/lane.rs",
         old: "                self.floor = released.segment;\n                None",
