@@ -96,6 +96,18 @@ impl Core {
         Ok(())
     }
 
+    /// A thread that appends so often, and asks for acknowledgements now and then.
+    pub(crate) fn appending(mut self, appends: usize) -> JoinHandle<()> {
+        shuttle::thread::spawn(move || {
+            for _ in 0..appends {
+                self.append().unwrap();
+                if self.dice.once_in(3) {
+                    self.acknowledge().unwrap();
+                }
+            }
+        })
+    }
+
     /// What the positions say without waiting.
     pub(crate) fn look(&self) {
         let durable = self.writer.synced_position().0;
@@ -134,6 +146,30 @@ fn batch(entries: &[Entry]) -> WriteBatch {
 /// Waits for an epoch: blocking, or as a future if somebody else drives it.
 pub(crate) fn wait_for(receipt: Receipt, is_inline: bool, dice: &mut Dice) -> Attempt {
     if is_inline || dice.once_in(2) { receipt.wait() } else { block_on(receipt) }
+}
+
+/// A thread that closes an epoch or two.
+pub(crate) fn closing(world: World, handle: LogHandle, shape: Shape, mut dice: Dice) -> JoinHandle<()> {
+    shuttle::thread::spawn(move || {
+        for _ in 0..1 + dice.below(2) {
+            close_epoch(&world, &handle, &shape, &mut dice).unwrap();
+        }
+    })
+}
+
+/// A thread that makes so many checkpoints.
+pub(crate) fn checkpointing(
+    world: &World,
+    manager: &PerCoreWalManager,
+    checkpoints: usize,
+) -> JoinHandle<()> {
+    let (handle, noted) = (manager.handle(), world.clone());
+    let mut coordinator = CheckpointCoordinator::new(manager);
+    shuttle::thread::spawn(move || {
+        for _ in 0..checkpoints {
+            assert!(checkpoint(&noted, &mut coordinator, &handle), "a checkpoint failed");
+        }
+    })
 }
 
 /// Closes an epoch, and waits for it if the dice say so.

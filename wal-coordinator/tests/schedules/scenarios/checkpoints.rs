@@ -5,7 +5,7 @@ use wal_coordinator::CheckpointCoordinator;
 
 use crate::dice::Dice;
 use crate::oracle::check_power_losses;
-use crate::scenarios::actors::{Core, checkpoint, clock, close_epoch, merge, wait_for};
+use crate::scenarios::actors::{Core, checkpoint, checkpointing, clock, close_epoch, merge, wait_for};
 use crate::story::Told;
 use crate::world::{Shape, World};
 
@@ -15,26 +15,13 @@ pub(crate) fn run(seed: u64) {
     let mut manager = world.open(&shape);
     let appends = 2 + dice.below(4);
     let mut threads = Vec::new();
-    for mut core in Core::all(&world, &mut manager, &shape, &mut dice) {
+    for core in Core::all(&world, &mut manager, &shape, &mut dice) {
         // Some cores have nothing to say.
         let appends = if dice.once_in(5) { 0 } else { appends };
-        threads.push(shuttle::thread::spawn(move || {
-            for _ in 0..appends {
-                core.append().unwrap();
-                if core.dice.once_in(3) {
-                    core.acknowledge().unwrap();
-                }
-            }
-        }));
+        threads.push(core.appending(appends));
     }
     let checkpoints = 1 + dice.below(2);
-    let (handle, noted) = (manager.handle(), world.clone());
-    let mut coordinator = CheckpointCoordinator::new(&manager);
-    threads.push(shuttle::thread::spawn(move || {
-        for _ in 0..checkpoints {
-            assert!(checkpoint(&noted, &mut coordinator, &handle), "a checkpoint failed");
-        }
-    }));
+    threads.push(checkpointing(&world, &manager, checkpoints));
     if dice.once_in(2) {
         let (handle, noted) = (manager.handle(), world.clone());
         threads.push(shuttle::thread::spawn(move || merge(&noted, &handle)));

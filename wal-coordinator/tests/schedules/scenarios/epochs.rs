@@ -8,7 +8,7 @@ use wal_coordinator::Epoch;
 
 use crate::dice::Dice;
 use crate::oracle::check_power_losses;
-use crate::scenarios::actors::{Core, clock, close_epoch, wait_for};
+use crate::scenarios::actors::{Core, clock, closing, wait_for};
 use crate::world::{Shape, World};
 
 pub(crate) fn run(seed: u64) {
@@ -27,12 +27,7 @@ pub(crate) fn run(seed: u64) {
         .map(|(core, (tell, hear))| shuttle::thread::spawn(move || talk(core, appends, &tell, &hear)))
         .collect();
     for _ in 0..1 + dice.below(2) {
-        let (world, handle, mut dice) = (world.clone(), manager.handle(), dice.fork());
-        threads.push(shuttle::thread::spawn(move || {
-            for _ in 0..1 + dice.below(2) {
-                close_epoch(&world, &handle, &shape, &mut dice).unwrap();
-            }
-        }));
+        threads.push(closing(world.clone(), manager.handle(), shape, dice.fork()));
     }
     threads.push(clock(dice.below(3)));
     threads.into_iter().for_each(|thread| thread.join().unwrap());

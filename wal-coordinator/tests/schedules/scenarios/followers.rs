@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use shuttle::thread::JoinHandle;
 use wal_coordinator::{
-    CheckpointCoordinator, Epoch, FollowError, FollowOptions, LogFollower, LogHandle, PerCoreWalEntry,
-    PerCoreWalError, Start,
+    Epoch, FollowError, FollowOptions, LogFollower, LogHandle, PerCoreWalEntry, PerCoreWalError, Start,
 };
 
 use crate::dice::Dice;
 use crate::oracle::{check_merge, check_power_losses};
-use crate::scenarios::actors::{Core, checkpoint, clock, close_epoch, wait_for};
+use crate::scenarios::actors::{Core, checkpointing, clock, closing, wait_for};
 use crate::world::{Shape, World, give_way};
 
 /// Longer than anything here takes.
@@ -23,36 +22,18 @@ pub(crate) fn run(seed: u64) {
     let mut manager = world.open(&shape);
     let appends = 2 + dice.below(4);
     let mut threads = Vec::new();
-    for mut core in Core::all(&world, &mut manager, &shape, &mut dice) {
+    for core in Core::all(&world, &mut manager, &shape, &mut dice) {
         let appends = if dice.once_in(5) { 0 } else { appends };
-        threads.push(shuttle::thread::spawn(move || {
-            for _ in 0..appends {
-                core.append().unwrap();
-                if core.dice.once_in(3) {
-                    core.acknowledge().unwrap();
-                }
-            }
-        }));
+        threads.push(core.appending(appends));
     }
     let followers: Vec<_> = (0..1 + dice.below(2))
         .map(|_| Followed::begin(&world, manager.handle(), dice.fork()).spawn())
         .collect();
     for _ in 0..1 + dice.below(2) {
-        let (world, handle, mut dice) = (world.clone(), manager.handle(), dice.fork());
-        threads.push(shuttle::thread::spawn(move || {
-            for _ in 0..1 + dice.below(2) {
-                close_epoch(&world, &handle, &shape, &mut dice).unwrap();
-            }
-        }));
+        threads.push(closing(world.clone(), manager.handle(), shape, dice.fork()));
     }
     let checkpoints = dice.below(3);
-    let (handle, noted) = (manager.handle(), world.clone());
-    let mut coordinator = CheckpointCoordinator::new(&manager);
-    threads.push(shuttle::thread::spawn(move || {
-        for _ in 0..checkpoints {
-            assert!(checkpoint(&noted, &mut coordinator, &handle), "a checkpoint failed");
-        }
-    }));
+    threads.push(checkpointing(&world, &manager, checkpoints));
     threads.push(clock(dice.below(3)));
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let handle = manager.handle();
