@@ -571,9 +571,7 @@ fn cut_off_stays_off(
         Ok(sequence) => expected[0] = sequence.0,
         Err(error) => says(error, &["no space", "call again"]),
     }
-    // With less it may find a place as well, by which core came first to what there was.
-    let has_room = segments >= CORES as u64 || is_checkpointed;
-    assert!(accepted.is_ok() || !has_room, "{told}: {accepted:?}");
+    assert_eq!(accepted.is_ok(), segments >= CORES as u64 || is_checkpointed, "{told}: {accepted:?}");
     if accepted.is_ok() || is_checkpointed {
         assert_eq!(check_recovers(&crash_copy(&path).1, &expected, told), expected, "{told}");
     }

@@ -275,6 +275,8 @@ pub(crate) struct Watched {
     inner: Arc<DirectoryStorage>,
     path: PathBuf,
     state: Arc<Mutex<State>>,
+    /// Held while a file grows, from the look at the quota on: of two that grow at once, the second sees the first.
+    growth: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -295,7 +297,7 @@ struct State {
 impl Watched {
     pub(crate) fn new(path: &Path) -> Self {
         let inner = Arc::new(DirectoryStorage::new(path));
-        Self { inner, path: path.to_owned(), state: Arc::default() }
+        Self { inner, path: path.to_owned(), state: Arc::default(), growth: Arc::default() }
     }
 
     /// The configuration, over this storage and source.
@@ -389,6 +391,7 @@ impl Watched {
         if let Some(hook) = hook {
             hook(call.kind, &call.name);
         }
+        let _growth = grows_to.map(|_| self.growth.lock());
         let refused = self.state.lock().refusal(&call, grows_to, &self.path);
         let result = match refused {
             Some(error) => Err(error.into()),
