@@ -1,6 +1,7 @@
 //! Which segment files make up a core's log, by their headers alone (`FORMAT.md#segment-header`, "Chain").
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use wal_format::limits::HEADER_BLOCK_BYTES;
 use wal_format::{CoreId, LogId, Origin, SegmentHeader, SegmentNumber, Sequence};
@@ -130,7 +131,7 @@ fn link(
 ) -> Chain {
     let mut proofs = Vec::new();
     let mut links = Vec::new();
-    let mut ceiling = None;
+    let mut ceiling = Bound::Unbounded;
     // Of chains that break off: the ends of their segments, and the stretches that they reach over.
     let mut ends = BTreeMap::new();
     let mut spanned = Vec::new();
@@ -152,7 +153,7 @@ fn link(
                     proofs.push(Evidence { reach, witness: Witness::Header { segment: named_by } });
                     SegmentState::Absent
                 });
-                ceiling = Some(at);
+                ceiling = Bound::Excluded(at);
             }
         }
     }
@@ -188,9 +189,9 @@ fn link(
 
 fn top_below(
     states: &BTreeMap<SegmentNumber, SegmentState>,
-    ceiling: Option<SegmentNumber>,
+    ceiling: Bound<SegmentNumber>,
 ) -> Option<SegmentHeader> {
-    let below = states.iter().rev().filter(|(segment, _)| ceiling.is_none_or(|ceiling| **segment < ceiling));
+    let below = states.range((Bound::Unbounded, ceiling)).rev();
     below.map(|(_, state)| state).find_map(SegmentState::header).copied()
 }
 

@@ -327,9 +327,7 @@ impl PerCoreWalReader {
             self.remaining = header.entry_count;
             self.payload_at = 0;
             self.current = Current::before_frame(header);
-            if header.first_sequence < self.skip_below {
-                self.skip_entries()?;
-            }
+            self.skip_entries()?;
             if self.remaining > 0 {
                 return Ok(true);
             }
@@ -379,8 +377,11 @@ impl PerCoreWalReader {
     /// What a span's first frame must follow from, given where the span before ended.
     fn order_at(&self, span: &Span) -> Result<Order, ReadError> {
         let Some(reached) = self.reached else { return Ok(span.order) };
-        let follows = span.order.sequence == reached.sequence
-            || (span.after_gap && span.order.sequence > reached.sequence);
+        let follows = if span.after_gap {
+            span.order.sequence >= reached.sequence
+        } else {
+            span.order.sequence == reached.sequence
+        };
         if !follows {
             let reason = format!(
                 "it begins with sequence {}, but the segment before ends at {}",

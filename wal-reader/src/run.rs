@@ -171,13 +171,12 @@ impl RunReader {
 
     /// Loads the next frame; false at the end.
     fn next_frame(&mut self) -> Result<bool, ReadError> {
-        if self.entries > 0 {
+        // A frame without entries has no last key: that of the frame before still counts.
+        if self.frames.header().is_some_and(|header| header.entry_count > 0) {
             let last_key = &self.frames.payload()[self.key.0..self.key.1];
-            if !last_key.is_empty() || self.frames.header().is_some_and(|header| header.entry_count > 0) {
-                grow(&mut self.last_key, last_key.len(), &self.path)?;
-                self.last_key.clear();
-                self.last_key.extend_from_slice(last_key);
-            }
+            grow(&mut self.last_key, last_key.len(), &self.path)?;
+            self.last_key.clear();
+            self.last_key.extend_from_slice(last_key);
         }
         (self.key, self.value) = ((0, 0), None);
         match self.frames.step()? {

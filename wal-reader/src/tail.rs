@@ -144,7 +144,7 @@ impl Search {
         if !is_magic && !rest.is_empty() {
             // The file ends within a word.
             residue |= at >= self.stale_until && rest.iter().any(|byte| *byte != 0);
-            at += STEP;
+            at = self.window.limit();
         }
         self.at = at;
         self.residue = residue;
