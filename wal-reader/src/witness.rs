@@ -211,4 +211,19 @@ mod tests {
         check(&[barrier(0, 5, 5, &[(1, 90)])], &[(0, 0), (70, 6)], 1, Some(70));
         check(&[barrier(0, 5, 5, &[(1, 90)])], &[(0, 0), (70, 5)], 1, Some(90));
     }
+
+    #[test]
+    fn the_barriers_tell_which_cores_and_epochs_there_are_and_of_equal_cuts_the_first_counts() {
+        let barriers = [barrier(3, 1, 0, &[(0, 5), (2, 6)]), barrier(2, 2, 1, &[(0, 5), (3, 7)])];
+        let witnesses = Witnesses::new(&barriers, None);
+        assert_eq!(witnesses.cores(), [0, 2, 3].map(CoreId).into());
+        assert_eq!(witnesses.durable_epoch(), Some(Epoch(1)));
+        assert_eq!(witnesses.epochs().collect::<Vec<_>>(), [Epoch(2), Epoch(1)]);
+        assert_eq!(Witnesses::new(&[], None).durable_epoch(), None);
+        for order in [[3, 1], [1, 3]] {
+            let same = order.map(|core| barrier(core, 1, 1, &[(0, 5)]));
+            let proof = Witnesses::new(&same, None).proof(CoreId(0), &[]).unwrap();
+            assert_eq!(proof.witness, Witness::Barrier { core: CoreId(order[0]), epoch: Epoch(1) });
+        }
+    }
 }

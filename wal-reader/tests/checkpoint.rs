@@ -8,7 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use wal_format::{Epoch, LogId, RunMeta};
+use wal_format::checksum::{crc, extend};
+use wal_format::entry::entry_bytes;
+use wal_format::{
+    CoreId, EntryEncoder, Epoch, FrameHeader, FrameKind, LogId, OperationRef, RunHeader, RunMeta, Seal,
+    SegmentNumber, Sequence, limits,
+};
 use wal_reader::testing::{LogBuilder, run_file};
 use wal_reader::{CheckpointReader, MemorySource, ReadError, RunReader};
 
@@ -32,6 +37,9 @@ fn read_all(source: &MemorySource, runs: &[RunMeta], keep_tombstones: bool) -> R
         entries.push((reader.key().to_vec(), reader.value().map(<[u8]>::to_vec)));
     }
     assert_eq!(reader.entries(), entries.len() as u64);
+    // All of every run, and nothing twice; their header blocks are read when they are opened.
+    let length = runs.iter().map(|run| run.length - 4096).sum::<u64>();
+    assert_eq!(reader.bytes_read(), length);
     Ok(entries)
 }
 
@@ -70,6 +78,12 @@ fn a_run_that_is_not_what_the_manifest_says_is_refused() {
         RunMeta { epoch: Epoch(6), ..meta },
     ] {
         assert!(matches!(read_run(&source, wrong), Err(ReadError::RunCorrupt { run: 3, .. })), "{wrong:?}");
+    }
+    let mut renamed = source.clone();
+    renamed.insert("run-0000000000000009.ckpt", source.get("run-0000000000000003.ckpt").unwrap().to_vec());
+    for wrong in [RunMeta { epoch: Epoch(6), ..meta }, RunMeta { run: 9, ..meta }] {
+        let error = read_run(&renamed, wrong).unwrap_err();
+        assert!(error.to_string().contains("its header says run 3 of epoch 5, the manifest"), "{error}");
     }
     let absent = RunMeta { run: 4, ..meta };
     assert!(matches!(read_run(&source, absent), Err(ReadError::RunMissing { run: 4, .. })));
@@ -113,6 +127,70 @@ fn keys_out_of_order_or_twice_are_refused() {
         source.insert("run-0000000000000000.ckpt", bytes);
         assert!(matches!(read_run(&source, meta), Err(ReadError::RunCorrupt { .. })), "{keys:?}");
     }
+}
+
+/// A run of epoch 1 with a frame for each of these epochs and keys, in a pad frame's company, and its seal.
+fn run_of(frames: &[(u64, &[&[u8]])]) -> (MemorySource, RunMeta) {
+    let header = RunHeader { log_id: LOG, run: 0, epoch: Epoch(1) };
+    let (seed, mut bytes, mut digest, mut sequence) = (header.seed(), header.encode(), crc(&[]), 0);
+    let mut frame = |bytes: &mut Vec<u8>, kind, epoch, entries: usize, payload: &[u8]| {
+        let mut aligned = payload.to_vec();
+        aligned.resize(limits::frame_aligned(payload.len()), 0);
+        let header = FrameHeader {
+            kind,
+            flags: 0,
+            core: CoreId(limits::RUN_CORE),
+            payload_bytes: payload.len() as u32,
+            entry_count: entries as u32,
+            epoch: Epoch(epoch),
+            first_sequence: Sequence(sequence),
+            base_timestamp: 0,
+            segment: SegmentNumber(0),
+            synced_through: 0,
+            payload_crc: 0,
+        };
+        let encoded = header.encode(&seed, bytes.len() as u64, &aligned);
+        let before = digest;
+        digest = extend(digest, &encoded);
+        bytes.extend([&encoded[..], &aligned].concat());
+        sequence += entries as u64;
+        (before, sequence)
+    };
+    for (epoch, keys) in frames {
+        let mut payload = Vec::new();
+        for key in *keys {
+            let (operation, from) = (OperationRef::Delete { key }, payload.len());
+            payload.resize(from + entry_bytes(0, &operation), 0);
+            EntryEncoder::new(&mut payload[from..]).entry(false, 0, &operation);
+        }
+        frame(&mut bytes, FrameKind::Data, *epoch, keys.len(), &payload);
+        frame(&mut bytes, FrameKind::Pad, 1, 0, &[0; 8]);
+    }
+    let (digest, entries) = frame(&mut bytes.clone(), FrameKind::Pad, 1, 0, &[]);
+    let (length, next_sequence) = (bytes.len() as u64, Sequence(entries));
+    let seal = Seal { entry_count: entries, next_sequence, last_timestamp: 0, length, digest };
+    frame(&mut bytes, FrameKind::Seal, 1, 0, &seal.encode());
+    let meta = RunMeta { run: 0, entries, length: bytes.len() as u64, digest, epoch: Epoch(1) };
+    let mut source = MemorySource::new();
+    source.insert("run-0000000000000000.ckpt", bytes);
+    (source, meta)
+}
+
+#[test]
+fn keys_ascend_across_frames_whatever_stands_between_and_the_empty_key_is_the_first() {
+    let keys = |frames: &[(u64, &[&[u8]])]| {
+        let (source, meta) = run_of(frames);
+        read_run(&source, meta).map(|entries| entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>())
+    };
+    assert_eq!(keys(&[(1, &[b"", b"a"]), (1, &[b"b"])]).unwrap(), [&b""[..], b"a", b"b"]);
+    for frames in
+        [[(1, &[&b"b"[..]][..]), (1, &[b"a"])], [(1, &[b"b"]), (1, &[b"b"])], [(1, &[b""]), (1, &[b""])]]
+    {
+        let error = keys(&frames).unwrap_err();
+        assert!(error.to_string().contains("not in ascending order"), "{error}");
+    }
+    let error = keys(&[(1, &[b"a"]), (2, &[b"b"])]).unwrap_err();
+    assert!(error.to_string().contains("a frame of another epoch"), "{error}");
 }
 
 #[test]

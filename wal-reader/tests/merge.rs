@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use wal_format::{CoreId, Epoch, LogId, PerCoreWalEntry};
+use wal_format::{CoreId, Epoch, LogId, OperationRef, PerCoreWalEntry};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{MergedReader, PerCoreWalReader, ReadError, Source};
 
@@ -75,6 +75,10 @@ fn the_merge_is_the_sorted_concatenation() {
         }
         assert_eq!(found, expected, "seed {seed}");
         assert_eq!(merged.entries(), expected.len() as u64);
+        let source = log.source();
+        let segments = source.iter().filter(|(name, _)| name.starts_with("wal-"));
+        let bytes: usize = segments.map(|(_, bytes)| bytes.len() - 4096).sum();
+        assert_eq!(merged.bytes_read(), bytes as u64, "seed {seed}: every frame is read once");
         for bound in [0, 1, 3, 99] {
             let mut merged = MergedReader::new(readers(&log, cores)).up_to(Some(Epoch(bound)));
             let mut count = 0;
@@ -118,4 +122,23 @@ fn no_cores_merge_to_nothing() {
     let mut merged = MergedReader::new(Vec::new());
     assert!(!merged.advance().unwrap());
     assert!(merged.next().unwrap().is_none());
+}
+
+#[test]
+fn a_batch_comes_out_in_one_piece_and_says_where_it_ends() {
+    let mut log = LogBuilder::new(LOG);
+    let operation = OperationRef::Delete { key: b"key" };
+    for core in [1, 0, 1] {
+        // All of one timestamp.
+        log.set_clock(1000);
+        log.batch(CoreId(core), &[operation; 3]);
+    }
+    let mut merged = MergedReader::new(readers(&log, 2));
+    assert!(!merged.more_of_batch());
+    let mut found = Vec::new();
+    while merged.advance().unwrap() {
+        found.push((merged.entry().core_id.0, merged.entry().sequence.0, merged.more_of_batch()));
+    }
+    let batch = |core, first| [(core, first, true), (core, first + 1, true), (core, first + 2, false)];
+    assert_eq!(found, [batch(0, 0), batch(1, 0), batch(1, 3)].concat());
 }

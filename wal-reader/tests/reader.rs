@@ -13,7 +13,7 @@ use wal_format::{
     WalOperation,
 };
 use wal_reader::testing::{Faults, FaultySource, LogBuilder};
-use wal_reader::{LogPosition, MemorySource, PerCoreWalReader, ReadError, Source};
+use wal_reader::{LogPosition, MemorySource, Order, PerCoreWalReader, ReadError, Source, Span};
 
 const LOG: LogId = LogId([7; 16]);
 const A: CoreId = CoreId(0);
@@ -295,4 +295,152 @@ fn a_seal_that_does_not_fit_the_frames_before_it_is_damage() {
     for change in wrong {
         assert_eq!(verdict_of(change), Verdict::Torn);
     }
+}
+
+#[test]
+fn reading_from_a_position_needs_nothing_before_it() {
+    let (mut log, positions) = three_segments();
+    log.release(A, SegmentNumber(0));
+    log.release(A, SegmentNumber(1));
+    for (index, start) in positions.iter().enumerate().take(12).skip(8) {
+        let source = Arc::new(log.source());
+        let mut reader = PerCoreWalReader::open(source, LOG, A, Some(*start)).unwrap();
+        assert_eq!((reader.core(), reader.path()), (A, "memory/wal-00000-0000000000000002.log".into()));
+        let count = 12 - index as u64;
+        for sequence in index as u64..12 {
+            assert_eq!(reader.next().unwrap().unwrap().sequence, Sequence(sequence));
+            assert_eq!(reader.position(), positions[sequence as usize]);
+        }
+        assert!(!reader.advance().unwrap());
+        assert_eq!((reader.entries(), reader.bytes_read()), (count, positions[12].offset - start.offset));
+    }
+    let core = PerCoreWalReader::spans(Arc::new(log.source()), LOG, CoreId(7), Vec::new(), Sequence(0));
+    assert_eq!((core.core(), core.path()), (CoreId(7), "memory/wal-00007-0000000000000000.log".into()));
+}
+
+#[test]
+fn what_a_segment_says_again_is_passed_over_to_the_entry() {
+    let mut log = LogBuilder::new(LOG);
+    let operation = OperationRef::Delete { key: b"key" };
+    for _ in 0..2 {
+        log.batch(A, &[operation; 2]);
+    }
+    // Segment 1 was given up; segment 2 goes on where segment 0 ended, in frames of three entries.
+    let end = log.end(A);
+    log.begin(A, SegmentNumber(2), Origin::Continuation, Some(end));
+    for _ in 0..3 {
+        log.batch(A, &[operation; 3]);
+    }
+    let last = log.end(A);
+    assert_eq!(last.sequence, Sequence(13));
+    for sequence in 0..=13 {
+        let start = LogPosition::start_of(SegmentNumber(1), Sequence(sequence));
+        let found = PerCoreWalReader::range(Arc::new(log.source()), LOG, A, start, last);
+        if sequence < 4 {
+            let error = found.err().unwrap();
+            assert!(matches!(&error, ReadError::Missing(_)), "{error}");
+            assert!(error.to_string().contains("no segment links it to the start"), "{error}");
+            continue;
+        }
+        let mut reader = found.unwrap();
+        let mut sequences = Vec::new();
+        while reader.advance().unwrap() {
+            sequences.push(reader.entry().sequence.0);
+        }
+        assert_eq!(sequences, (sequence..13).collect::<Vec<_>>());
+        assert_eq!(reader.entries(), 13 - sequence, "what is passed over does not count");
+    }
+}
+
+/// Reads a range over one good entry and a frame with this many entries and this payload.
+fn behind_a_good_one(entries: u64, payload: &[u8]) -> (Vec<u64>, ReadError) {
+    let mut log = LogBuilder::new(LOG);
+    let start = log.put(A, b"key", b"value");
+    log.core(A).frame(FrameKind::Data, Epoch(1), entries, payload);
+    let end = log.end(A);
+    let mut reader = PerCoreWalReader::range(Arc::new(log.source()), LOG, A, start, end).unwrap();
+    let mut found = Vec::new();
+    let error = loop {
+        match reader.next() {
+            Ok(entry) => found.push(entry.unwrap().sequence.0),
+            Err(error) => break error,
+        }
+    };
+    assert!(!reader.advance().unwrap(), "behind an error there is nothing");
+    (found, error)
+}
+
+#[test]
+fn a_frame_holds_the_entries_that_its_header_says_and_whole_batches_or_is_corrupt() {
+    let entry = |more| {
+        let operation = OperationRef::Delete { key: b"key" };
+        let mut bytes = vec![0; wal_format::entry::entry_bytes(0, &operation)];
+        wal_format::EntryEncoder::new(&mut bytes).entry(more, 0, &operation);
+        bytes
+    };
+    let whole = entry(false);
+    for (entries, payload, good) in [
+        (1, entry(true), 1),
+        (1, [whole.clone(), whole.clone()].concat(), 1),
+        (2, whole.clone(), 2),
+        (3, [whole.clone(), whole.clone(), vec![0xff]].concat(), 3),
+        (2, [whole.clone(), entry(true)].concat(), 2),
+    ] {
+        let (found, error) = behind_a_good_one(entries, &payload);
+        assert_eq!(found, (0..good).collect::<Vec<_>>(), "{entries} entries");
+        let ReadError::Corrupt(defect) = error else { panic!("{error}") };
+        assert!(defect.reason.starts_with("the frame's checksum holds"), "{}", defect.reason);
+    }
+}
+
+#[test]
+fn a_frame_that_goes_back_behind_the_last_entry_before_it_is_corrupt() {
+    for (timestamp, is_refused) in [(999, true), (1000, false)] {
+        let mut log = LogBuilder::new(LOG);
+        let start = log.put(A, b"key", b"value");
+        // The first entry is of 1000; its frame's header says 0.
+        log.core(A).timestamp = timestamp;
+        log.put(A, b"key", b"value");
+        let end = log.end(A);
+        let found = range(&log.source(), start, end);
+        assert_eq!(found.is_err(), is_refused, "{timestamp}");
+        if let Err(error) = found {
+            assert!(
+                matches!(&error, ReadError::Corrupt(_)) && error.to_string().contains("timestamp"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_empty_stretch_needs_no_file_and_one_behind_a_gap_does_not_go_back() {
+    let (log, positions) = three_segments();
+    let stretch = |segment: u64, from: u64, to: u64, sequence: u64, after_gap: bool| Span {
+        segment: SegmentNumber(segment),
+        from,
+        to,
+        order: Order { sequence: Sequence(sequence), ..Order::default() },
+        after_gap,
+    };
+    let of =
+        |spans: Vec<Span>| read(PerCoreWalReader::spans(Arc::new(log.source()), LOG, A, spans, Sequence(0)));
+    assert_eq!(of(vec![stretch(9, 4096, 4096, 0, false)]).unwrap(), []);
+    let frame = |index: usize, sequence: usize, after_gap| {
+        let (from, to) = (positions[index].offset, positions[index + 1].offset);
+        stretch(0, from, to, sequence as u64, after_gap)
+    };
+    for after_gap in [false, true] {
+        assert_eq!(of(vec![frame(0, 0, false), frame(1, 1, after_gap)]).unwrap(), [0, 1]);
+        assert_eq!(of(vec![frame(0, 0, false), frame(2, 2, after_gap)]).is_ok(), after_gap);
+        assert!(of(vec![frame(1, 1, false), frame(0, 0, after_gap)]).is_err());
+    }
+}
+
+#[test]
+fn an_error_shows_as_its_message() {
+    let positions = three_segments().1;
+    let error = range(&MemorySource::new(), positions[0], positions[3]).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(error.to_string().contains("does not exist"), "{error}");
 }
