@@ -227,6 +227,7 @@ mod tests {
             assert_eq!(since.buckets().collect::<Vec<_>>(), between.buckets().collect::<Vec<_>>());
             assert_eq!(since.sum(), between.sum());
             assert!(since.max() >= between.max() && since.max() - between.max() <= between.max() / 8);
+            assert!(between.buckets().all(|(low, high, count)| count > 0 && low <= high));
             let mut merged = before.clone();
             merged.merge(&between);
             assert_eq!(merged, after);

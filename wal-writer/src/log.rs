@@ -48,6 +48,8 @@
 //! Nobody waits here but for locks. The gate's holder waits for the device, `drain`'s for writes at most.
 
 mod room;
+#[cfg(all(test, not(loom), feature = "testing"))]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -460,39 +462,5 @@ impl Driver for CoreLog {
     fn drive(&self, target: u64) -> Result<(), WriterError> {
         self.wanted(target, false);
         if self.flusher.is_none() { self.sync().map(drop) } else { Ok(()) }
-    }
-}
-
-#[cfg(all(test, not(loom), feature = "testing"))]
-mod tests {
-    use wal_format::{LogId, SegmentNumber};
-
-    use super::*;
-    use crate::pin::GlobalEpoch;
-    use crate::position::StartAt;
-    use crate::storage::recording::RecordingStorage;
-    use crate::writer::CoreWalWriter;
-
-    #[test]
-    fn of_entries_beside_the_ring_one_at_a_time_is_held_and_none_that_is_no_longer_needed() {
-        for retention in [Retention::UntilDurable, Retention::UntilWritten] {
-            let options =
-                LogOptions { ring_bytes: 4096, segment_bytes: 16 * 1024, retention, ..LogOptions::default() };
-            let supply = Arc::new(SegmentSupply::new(Arc::new(RecordingStorage::new()), 16 * 1024, 4));
-            supply.register(CoreId(0), SegmentNumber(0));
-            let start = StartAt { sequence: Sequence(0), timestamp_ns: 0, epoch: Epoch(0), end: None };
-            let parts =
-                LogParts { log_id: LogId([7; 16]), core: CoreId(0), options, start, supply, flusher: None };
-            let global = Arc::new(GlobalEpoch::new(Epoch(1)));
-            let (mut writer, log) = CoreWalWriter::new(parts, global, Clock::system(), 0);
-            let held = || log.drain.lock().large.len();
-            for bytes in [10, 9_000, 5_000, 10, 70_000] {
-                writer.append_put(b"key", &vec![7; bytes]).unwrap();
-                assert!(held() <= 1, "{retention:?}");
-            }
-            assert_eq!(held(), 1);
-            log.sync().unwrap();
-            assert_eq!(held(), 0, "{retention:?}");
-        }
     }
 }

@@ -240,3 +240,65 @@ impl Drop for Pinned<'_> {
         self.pinner.pin.0.pin.store(self.pinner.seen << 1, Edge::Unpin.order()); // (4)
     }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn core_at(next: u64, seen: u64) -> (Arc<EpochPin>, Pinner) {
+        let pin = Arc::new(EpochPin::new(Sequence(next)));
+        (Arc::clone(&pin), Pinner::new(pin, Epoch(seen)))
+    }
+
+    #[test]
+    fn closing_waits_for_an_append_of_the_epoch_tells_once_and_cuts_behind_it() {
+        for (first, seen) in [(7, 7), (8, 7), (1, 0), (u64::MAX >> 2, 3)] {
+            let (global, (pin, mut pinner)) = (GlobalEpoch::new(Epoch(first)), core_at(20, seen));
+            let idle = Arc::new(EpochPin::new(Sequence(5)));
+            let (tell, told) = mpsc::channel();
+            let pinned = pinner.pin(&global);
+            assert_eq!((pinned.epoch(), pinned.is_first()), (Epoch(first), first != seen));
+            std::thread::scope(|scope| {
+                let pins = [idle, Arc::clone(&pin)];
+                let global = &global;
+                let closing =
+                    scope.spawn(move || global.close_telling(&pins, |core| tell.send(core).unwrap()));
+                // It has looked often enough to say for whom it waits, and cannot have gone on.
+                assert_eq!(told.recv(), Ok(1), "closed while an append was in flight");
+                assert_eq!(global.current(), Epoch(first + 1));
+                pinned.unpin(Sequence(23));
+                assert_eq!(closing.join().unwrap(), (Epoch(first), vec![Sequence(5), Sequence(23)]));
+            });
+            assert_eq!(told.try_iter().count(), 0, "told more than once");
+        }
+    }
+
+    #[test]
+    fn closing_does_not_wait_for_an_append_of_a_later_epoch_and_cuts_before_it() {
+        for closing in [0, 1, 4, 6, 1 << 40] {
+            let global = GlobalEpoch::new(Epoch(closing + 1));
+            let (pin, mut pinner) = core_at(20, 0);
+            let mut first = pinner.pin(&global);
+            first.start(Sequence(20));
+            first.unpin(Sequence(22));
+            let later = pinner.pin(&global);
+            assert!(!later.is_first());
+            let cut = pin.cut(closing, || panic!("an append of epoch {} is waited for", closing + 1));
+            assert_eq!(cut, Sequence(20));
+            drop(later);
+            assert_eq!((pin.appended(), pinner.seen()), (Sequence(22), Epoch(closing + 1)));
+        }
+    }
+
+    #[test]
+    fn a_pin_is_waited_for_if_its_epoch_is_not_above_the_one_that_closes() {
+        for seen in 0..6 {
+            for closing in 0..6 {
+                assert_eq!(is_pinned_at(seen << 1 | 1, closing), seen <= closing, "{seen}, {closing}");
+                assert!(!is_pinned_at(seen << 1, closing), "not pinned: {seen}, {closing}");
+            }
+        }
+    }
+}

@@ -333,6 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn who_panics_while_he_waits_is_forgotten_as_well() {
+        let (progress, seen) = (Arc::new(Progress::new(5)), Arc::new(Seen::default()));
+        let waiting = std::panic::AssertUnwindSafe(|| {
+            let mut receipt = Receipt::new(Arc::clone(&progress), 7, None);
+            assert!(!poll(&mut receipt, "task", &seen) && progress.has_waiters());
+            std::panic::resume_unwind(Box::new("the task"));
+        });
+        assert!(std::panic::catch_unwind(waiting).is_err());
+        assert!(!progress.has_waiters());
+    }
+
+    #[test]
     fn who_makes_progress_is_told_once_that_somebody_waits() {
         let (progress, seen) = (Arc::new(Progress::new(0)), Arc::new(Seen::default()));
         let receipt = |target| Receipt::new(Arc::clone(&progress), target, Some(Arc::clone(&seen) as _));

@@ -315,6 +315,33 @@ mod tests {
         assert_eq!(consumer.readable(16, consumer.published()), [3; 8]);
     }
 
+    /// Wherever head and tail stand: a quarter that waits is told, and what may be reserved is a quarter, or what is asked for,
+    /// within the ring and the bound.
+    #[test]
+    fn a_look_tells_whether_a_quarter_waits_and_allows_for_a_quarter_or_what_is_asked() {
+        for released in 0..40 {
+            let (mut producer, mut consumer) = ring(16);
+            for _ in 0..released {
+                assert!(push(&mut producer, 1, 1));
+                consumer.release(consumer.published());
+            }
+            for waiting in 0..16 {
+                for (bytes, bound) in [(1, u64::MAX), (4, u64::MAX), (8, u64::MAX), (8, 2), (1, 0)] {
+                    let tail = producer.position();
+                    assert_eq!(producer.refresh(tail.saturating_add(bound), bytes), waiting >= 4);
+                    assert_eq!((producer.released(), tail), (released, released + waiting));
+                    let asked = producer.end_of(bytes) - tail;
+                    let most = asked.max(4).min(16 - waiting).min(bound);
+                    assert_eq!(producer.limit - tail, most, "{released}, {waiting}: {bytes} up to {bound}");
+                    assert_eq!(producer.has_room(bytes), asked <= most);
+                }
+                if !push(&mut producer, 1, 1) {
+                    break;
+                }
+            }
+        }
+    }
+
     #[test]
     fn nothing_is_visible_before_publish() {
         let (mut producer, consumer) = ring(16);

@@ -26,6 +26,9 @@
 //!
 //! Not for deciding what may be recycled: the caller of [`SegmentSupply::recycle`] has a durable manifest that says so.
 
+#[cfg(all(test, not(loom), not(shuttle), feature = "testing"))]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, OnceLock};

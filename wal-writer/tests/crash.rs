@@ -145,12 +145,19 @@ fn after_one_failure_everything_appended_becomes_durable() {
 
 /// 600 KB are written, some of them beyond the cut of a checkpoint if there is `seal`, and their sync fails; so does the making
 /// of a file, from the `full_after`-th on and until the disk has room again. Kills at every operation from there on.
-fn check_kills_of_a_continuation(segment_bytes: u64, seal: bool, full_after: Option<u64>) {
-    let context = format!("segments of {segment_bytes}, seal: {seal}, full after {full_after:?}");
+fn check_kills_of_a_continuation(segment_bytes: u64, seal: bool, beside: bool, full_after: Option<u64>) {
+    let context = format!(
+        "segments of {segment_bytes}, seal: {seal}, one beside the ring: {beside}, full after {full_after:?}"
+    );
     let mut rig = rig(LogOptions { ring_bytes: 1 << 20, segment_bytes, ..SMALL });
     rig.puts(1, 100);
     rig.writer.sync().unwrap();
-    rig.puts(400, 1_000);
+    // Half of it goes beside the ring, or through it.
+    if beside {
+        rig.puts(1, 600_000)
+    } else {
+        rig.puts(400, 1_000)
+    }
     let end = seal.then(|| {
         rig.log.request_seal(Epoch(2));
         let (epoch, cut) = rig.close_epoch();
@@ -158,9 +165,12 @@ fn check_kills_of_a_continuation(segment_bytes: u64, seal: bool, full_after: Opt
         (EpochEnd { epoch, barrier, seal }, cut)
     });
     rig.puts(200, 1_000);
+    // Others close epochs, which ask for no seal.
+    rig.close_epoch();
+    rig.puts(1, 1_000);
     rig.log.write_out().unwrap();
     let written = rig.log.written();
-    assert_eq!(written.0, 601);
+    assert_eq!(written, rig.writer.position());
     let before = rig.storage.event_count();
     let fail = |kind, after, error, for_good| {
         rig.storage.inject(Fault { kind: Some(kind), name: None, after, error, for_good });
@@ -210,8 +220,9 @@ fn no_kill_takes_what_was_written_while_a_failed_sync_is_continued() {
     for segment_bytes in [1 << 20, 128 << 10_u64] {
         for seal in [false, true] {
             for full_after in [None, Some(0), Some(1), Some(2)] {
-                check_kills_of_a_continuation(segment_bytes, seal, full_after);
+                check_kills_of_a_continuation(segment_bytes, seal, false, full_after);
             }
+            check_kills_of_a_continuation(segment_bytes, seal, true, None);
         }
     }
 }

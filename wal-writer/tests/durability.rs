@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use common::{LOSE_ALL, Random, SMALL, check_entries, read_image, rig, segments, setup};
 use wal_writer::format::{Barrier, CoreId, Epoch, Sequence};
 use wal_writer::storage::recording::{Fault, Hook, OperationKind};
-use wal_writer::{CoreLog, EpochEnd, Flusher, LogOptions, Retention, WriterError};
+use wal_writer::{CoreLog, EpochEnd, Flusher, LogOptions, Receipt, Retention, WriterError};
 
 /// Runs `during` in the middle of the next sync.
 fn during_next_sync(during: impl FnOnce() + Send + 'static) -> Hook {
@@ -70,12 +70,17 @@ fn every_frame_says_what_was_durable_when_it_was_built() {
         let mut random = Random(seed);
         // Room for more than ever waits for a sync: nobody drains but whom this test asks to.
         let mut rig = rig(LogOptions { ring_bytes: 64 * 1024, ..SMALL });
-        let mut known = BTreeMap::new();
+        let (mut known, mut links, mut sealed) = (BTreeMap::new(), BTreeMap::new(), 0);
         for _ in 0..80 {
             let durable = rig.log.durable_position();
             rig.puts(1 + random.below(3) as usize, random.below(600) as usize);
-            match random.below(3) {
-                0 => rig.log.write_out().unwrap(),
+            match random.below(6) {
+                0 | 1 => rig.log.write_out().unwrap(),
+                // The next segment begins with the entry after it, when this one is durable or is not.
+                2 => {
+                    let (epoch, _) = rig.close_epoch();
+                    rig.log.end_epoch(&EpochEnd { epoch, barrier: None, seal: true }).unwrap();
+                }
                 _ => drop(rig.writer.sync().unwrap()),
             }
             for segment in segments(&rig.storage.current()) {
@@ -88,12 +93,74 @@ fn every_frame_says_what_was_durable_when_it_was_built() {
                     });
                     assert_eq!(*said, frame.synced_through, "what is written does not change");
                 }
-                if let (Some(previous), true) = (segment.header.previous, segment.frames.is_empty()) {
-                    assert!(previous.synced_through <= previous.end);
+                if let Some(previous) = segment.header.previous {
+                    let expected = if durable.segment == previous.segment { durable.offset } else { 0 };
+                    let said = links.entry(number).or_insert_with(|| {
+                        assert_eq!(previous.synced_through, expected, "{number} of the one before");
+                        expected
+                    });
+                    assert!(*said == previous.synced_through && *said <= previous.end);
+                    sealed += u64::from(*said == previous.end);
                 }
             }
         }
         assert!(known.keys().any(|(number, _)| number.0 > 2), "no rotation");
+        assert!(sealed > 0, "no segment follows one that was wholly durable");
+    }
+}
+
+/// What is told as written survives a kill at that moment: what is appended while a write is under way is not in it.
+#[test]
+fn what_arrives_during_a_write_is_not_told_as_written() {
+    for retention in [Retention::UntilDurable, Retention::UntilWritten] {
+        for syncs in [false, true] {
+            let mut rig = rig(LogOptions { retention, ring_bytes: 1 << 16, ..SMALL });
+            rig.puts(3, 50);
+            let (ask, asked) = mpsc::channel();
+            let (answer, answered) = mpsc::channel();
+            let during = Mutex::new(Some((ask, answered)));
+            rig.storage.set_hook(Some(Arc::new(move |kind, _: &str| {
+                if kind == OperationKind::Write
+                    && let Some((ask, answered)) = during.lock().take()
+                {
+                    ask.send(()).unwrap();
+                    answered.recv().unwrap();
+                }
+            })));
+            let log = Arc::clone(&rig.log);
+            let mut later = None;
+            thread::scope(|scope| {
+                let writing = scope.spawn(move || if syncs { log.sync().map(drop) } else { log.write_out() });
+                asked.recv().unwrap();
+                rig.puts(4, 50);
+                later = Some([rig.writer.written(), rig.log.written_receipt(Sequence(4))]);
+                assert_eq!(rig.log.written(), Sequence(0), "nothing is in a file yet");
+                answer.send(()).unwrap();
+                writing.join().unwrap().unwrap();
+            });
+            let context = format!("{retention:?}, by a sync: {syncs}");
+            assert_eq!(rig.log.written(), Sequence(3), "{context}");
+            assert_eq!(rig.log.stats().written_entries, 3, "{context}");
+            let first = rig.log.written_receipt(Sequence(3));
+            assert!(first.is_ready() && !later.iter().flatten().any(Receipt::is_ready), "{context}");
+            check_entries(&rig.read(), &rig.appended[..3]);
+            later.into_iter().flatten().for_each(|later| later.wait().unwrap());
+            rig.check_all();
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_has_nothing_to_do_calls_nobody() {
+    let mut rig = rig(SMALL);
+    let nothing = EpochEnd { epoch: Epoch(1), barrier: None, seal: false };
+    for entries in 0..3 {
+        rig.puts(entries, 50);
+        rig.writer.sync().unwrap();
+        let before = rig.storage.event_count();
+        rig.writer.sync().unwrap();
+        assert!(rig.log.end_epoch(&nothing).unwrap().is_none());
+        assert_eq!(rig.storage.event_count(), before);
     }
 }
 

@@ -116,6 +116,35 @@ fn the_barrier_of_a_later_epoch_never_stands_before_a_seal() {
 }
 
 #[test]
+fn a_seal_that_is_durable_stands_although_a_later_sync_fails() {
+    let mut rig = rig(SMALL);
+    rig.puts(5, 100);
+    rig.log.request_seal(Epoch(2));
+    let (epoch, cut) = rig.close_epoch();
+    let end = EpochEnd { epoch, barrier: None, seal: true };
+    let sealed = rig.log.end_epoch(&end).unwrap().unwrap();
+    assert_eq!(sealed.end.unwrap().sequence, cut);
+    // Epochs whose ends nobody asks for; their entries are in a file whose sync fails.
+    rig.puts(2, 100);
+    rig.close_epoch();
+    rig.puts(2, 100);
+    rig.log.write_out().unwrap();
+    let (kind, error) = (Some(OperationKind::Sync), std::io::ErrorKind::Other);
+    rig.storage.inject(Fault { kind, name: None, after: 0, error, for_good: false });
+    let again = || format!("{:?}", rig.log.end_epoch(&end).unwrap().unwrap());
+    assert_eq!(again(), format!("{sealed:?}"), "asked again, the answer is the same");
+    rig.writer.sync().unwrap();
+    assert_eq!(rig.log.stats().continuations, 1);
+    assert_eq!(format!("{:?}", rig.log.end_epoch(&end).unwrap().unwrap()), format!("{sealed:?}"));
+    rig.check_durable();
+    assert_eq!(
+        segments(&rig.storage.current()).len(),
+        3,
+        "the seal's, the one that was given up, and the next"
+    );
+}
+
+#[test]
 fn seals_of_many_epochs_stand_at_their_cuts_while_syncs_fail() {
     let mut sealed_count = 0;
     for seed in 0..200 {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use common::{CORE, LOSE_ALL, SMALL, rig, setup};
-use wal_writer::format::{CoreId, FileName, SegmentNumber};
-use wal_writer::storage::recording::{Event, Operation, RecordingStorage};
-use wal_writer::{Flusher, LogOptions};
+use common::{CORE, LOSE_ALL, SMALL, rig, segments, setup};
+use wal_writer::format::{CoreId, Epoch, FileName, Origin, SegmentNumber, Sequence};
+use wal_writer::storage::recording::{Event, Operation, OperationKind, RecordingStorage};
+use wal_writer::{EpochEnd, Flusher, LogOptions, SegmentPosition, StartAt, WriteBatch};
 
 /// The writes so far: file, offset, bytes.
 fn writes(storage: &RecordingStorage, from: usize) -> Vec<(u64, u64, Box<[u8]>)> {
@@ -86,6 +86,107 @@ fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
 }
 
 #[test]
+fn a_small_commit_that_leaves_less_than_the_margin_fills_a_step_ahead_and_no_other_does() {
+    const MIB: u64 = 1 << 20;
+    let options = LogOptions { ring_bytes: 1 << 20, segment_bytes: 4 * MIB, ..SMALL };
+    let mut rig = rig(options);
+    rig.log.begin(&EpochEnd { epoch: Epoch(0), barrier: None, seal: false }).unwrap();
+    // Of a file that was made in haste, 256 KiB are filled.
+    let (mut filled, mut end, mut fills) = (MIB / 4, 4096, 0);
+    // Where commits end: some leave the margin or just not, some take less than 64 KiB or just not, with the page that
+    // they share with the one before.
+    let to_margin = [65_408, 130_816, 130_944, 131_072, 131_200];
+    let to_small = [500_032, 800_000, 1_048_448, 1_110_016, 1_175_488];
+    let to_end = (4..12).map(|step| 330_048 * step).chain([3_960_704, 3_960_832, 3_960_960]);
+    for to in to_margin.into_iter().chain(to_small).chain(to_end) {
+        let seen = rig.storage.event_count();
+        // The frame's header, and of the payload what is not the value: a delta may take a byte less, frames end at eights.
+        let bytes = to - end - 64;
+        let lengths = 1 + usize::from(bytes >= 128 + 10) + usize::from(bytes >= (1 << 14) + 10);
+        let value = bytes as usize - 5 - lengths;
+        rig.writer.append_put(b"k", &vec![7; value]).unwrap();
+        rig.writer.sync().unwrap();
+        let used = to - end / 4096 * 4096;
+        (end, fills) = (to, fills + u64::from(filled < 4 * MIB));
+        assert_eq!(rig.log.durable_position().offset, end);
+        let is_due = used < 64 * 1024 && filled < 4 * MIB && end + MIB / 8 >= filled;
+        let expected = is_due.then(|| (filled, (end + MIB).min(4 * MIB)));
+        let zeros = writes(&rig.storage, seen)
+            .into_iter()
+            .filter(|(file, _, bytes)| *file == 0 && bytes.iter().all(|byte| *byte == 0));
+        let zeros: Vec<_> = zeros.map(|(_, offset, bytes)| (offset, offset + bytes.len() as u64)).collect();
+        let found = zeros.first().map(|first| (first.0, zeros.last().unwrap().1));
+        assert_eq!(found, expected, "a commit of {used} up to {end}, filled to {filled}");
+        filled = expected.map_or(filled, |(_, to)| to).max((end + 64).next_multiple_of(4096).min(4 * MIB));
+    }
+    assert!(filled == 4 * MIB && fills > 10);
+}
+
+/// Room for the record that stands in the ring, too, and what many small frames may take beside their entries.
+#[test]
+fn for_an_entry_beside_the_ring_a_file_is_made_with_so_much_room() {
+    for bytes in (40_000..44_096).step_by(13) {
+        let mut rig = rig(SMALL);
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", &vec![7; bytes]);
+        rig.writer.append_batch(&batch).unwrap();
+        let needed = batch.encoded_bytes() + 17;
+        // Header block, seal, slack for a barrier and the ends of epochs, and one part in 32.
+        let room = needed + needed / 32 + 2 * 1024 + 4096 + 1024;
+        let name = FileName::Segment(CORE, SegmentNumber(0)).to_string();
+        assert_eq!(rig.storage.current()[&name].len(), room.next_multiple_of(4096), "{bytes}");
+    }
+}
+
+#[test]
+fn a_log_that_goes_on_says_so_in_its_first_segment_and_passes_over_that_if_it_is_too_small() {
+    for bytes in [100, 9_000, 40_000] {
+        let mut setup = setup(SMALL);
+        let before = SegmentPosition { segment: SegmentNumber(6), offset: 8192, sequence: Sequence(90) };
+        setup.start =
+            StartAt { sequence: before.sequence, timestamp_ns: 5, epoch: Epoch(3), end: Some(before) };
+        setup.next_segment = SegmentNumber(7);
+        let mut rig = setup.build();
+        rig.log.begin(&EpochEnd { epoch: Epoch(3), barrier: None, seal: false }).unwrap();
+        let durable = rig.storage.image(rig.storage.event_count(), &LOSE_ALL);
+        let begun = segments(&durable).remove(0);
+        let previous = begun.header.previous.unwrap();
+        assert_eq!((previous.segment, previous.end), (before.segment, before.offset));
+        assert_eq!((begun.header.origin, begun.frames.len()), (Origin::Resumption, 0));
+        rig.log.begin(&EpochEnd { epoch: Epoch(3), barrier: None, seal: false }).unwrap();
+        rig.put(bytes).unwrap();
+        rig.writer.sync().unwrap();
+        common::check_writes_stay_within_what_was_allocated(&rig.storage);
+        let all = segments(&rig.storage.current());
+        let last = all.last().unwrap();
+        assert_eq!((last.header.previous, last.header.origin), (Some(previous), Origin::Resumption));
+        assert_eq!((all.len(), last.data().count()), (1 + usize::from(bytes > 16_000), 1), "{bytes}");
+        assert!(all.iter().all(|segment| !segment.is_sealed()), "what is passed over is not sealed");
+    }
+}
+
+#[test]
+fn what_a_write_out_took_to_files_is_told_part_by_part() {
+    let mut rig = rig(LogOptions { ring_bytes: 4 << 20, segment_bytes: 8 << 20, ..SMALL });
+    rig.puts(700, 4096);
+    let (log, told) = (Arc::clone(&rig.log), Arc::new(AtomicU64::new(0)));
+    let telling = Arc::clone(&told);
+    rig.storage.set_hook(Some(Arc::new(move |kind, _: &str| {
+        if kind == OperationKind::Write {
+            telling.fetch_max(log.written().0, Relaxed);
+        }
+    })));
+    rig.log.write_out().unwrap();
+    // Half a MiB is 128 entries with what stands around them, and a frame 16.
+    let told = told.load(Relaxed);
+    assert!(
+        (700 - 128 - 16..700).contains(&told),
+        "before the last write, {told} of 700 were told as written"
+    );
+    rig.check_all();
+}
+
+#[test]
 fn a_file_is_as_large_as_what_must_fit_and_no_larger() {
     for bytes in [5_000, 9_000, 20_000, 60_000] {
         let mut rig = rig(SMALL);
@@ -95,6 +196,7 @@ fn a_file_is_as_large_as_what_must_fit_and_no_larger() {
         }
         rig.writer.sync().unwrap();
         rig.check_durable();
+        common::check_writes_stay_within_what_was_allocated(&rig.storage);
         // Its header block, its seal, and the frames of what had been appended before.
         let most = (bytes + bytes / 16 + 5 * 4096).max(SMALL.segment_bytes as usize);
         for (name, content) in rig.storage.current() {

@@ -38,7 +38,11 @@ fn synced_entries_of_every_kind_come_back_byte_exact() {
                 }
                 _ => {
                     let operation = any_operation(&mut random, 1_500);
-                    rig.writer.append(&operation.as_ref()).unwrap();
+                    match &operation {
+                        WalOperation::Delete { key } => rig.writer.append_delete(key),
+                        operation => rig.writer.append(&operation.as_ref()),
+                    }
+                    .unwrap();
                     rig.appended.push(operation);
                 }
             }
@@ -84,6 +88,30 @@ fn entries_larger_than_ring_and_segment_keep_order_among_small_ones() {
     }
     rig.writer.sync().unwrap();
     rig.check_durable();
+}
+
+/// What goes beside the ring waits for an empty one. What counts is what it takes at most: with the longest delta, and the
+/// record of an epoch before it.
+#[test]
+fn what_takes_half_of_the_ring_at_most_goes_through_it_and_nothing_else() {
+    type Append = fn(&mut wal_writer::CoreWalWriter, &[u8]) -> Result<Sequence, WriterError>;
+    // Beside the value: tag and delta, lengths and key, an epoch's record. A batch was encoded with a delta of one byte.
+    let appends: [(Append, usize); 4] = [
+        (|writer, value| writer.append_put(b"k", value), 11 + 4 + 9),
+        (|writer, value| writer.append_delete(value), 11 + 2 + 9),
+        (|writer, value| writer.append(&OperationRef::Put { key: b"k", value }), 11 + 4 + 9),
+        (|writer, value| writer.append_batch(WriteBatch::new().put(b"k", value)), 10 + 6 + 9),
+    ];
+    for (index, (append, overhead)) in appends.into_iter().enumerate() {
+        let largest = SMALL.ring_bytes / 2 - overhead;
+        for bytes in [largest - 1, largest, largest + 1, largest + 20] {
+            let mut rig = rig(SMALL);
+            rig.put(10).unwrap();
+            append(&mut rig.writer, &vec![7; bytes]).unwrap();
+            let waited = rig.log.durable() > Sequence(0);
+            assert_eq!(waited, bytes > largest, "append {index} of {bytes} bytes");
+        }
+    }
 }
 
 #[test]

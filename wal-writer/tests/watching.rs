@@ -92,6 +92,23 @@ fn who_waits_for_room_is_counted_with_the_time_that_it_took() {
 }
 
 #[test]
+fn what_an_earlier_process_appended_is_not_counted() {
+    let mut setup = setup(SMALL);
+    setup.start.sequence = wal_writer::format::Sequence(1_000);
+    let mut rig = setup.build();
+    rig.puts(3, 10);
+    let rungs = |rig: &Rig| {
+        let stats = rig.log.stats();
+        (stats.entries, stats.written_entries, stats.durable_entries)
+    };
+    assert_eq!(rungs(&rig), (3, 0, 0));
+    rig.log.write_out().unwrap();
+    assert_eq!(rungs(&rig), (3, 3, 0));
+    rig.writer.sync().unwrap();
+    assert_eq!(rungs(&rig), (3, 3, 3));
+}
+
+#[test]
 fn a_failed_sync_is_no_sync_and_what_is_written_again_is_counted_once() {
     for (kind, syncs_failed, writes_failed) in [(OperationKind::Sync, 1, 0), (OperationKind::Write, 0, 1)] {
         let mut rig = rig(SMALL);

@@ -224,10 +224,9 @@ impl Drain {
         let published = self.consumer.published();
         let stop = published.min(self.written.position.saturating_add(bytes_max));
         let mut result = Ok(());
-        // What is repeated goes to its file in one go, so that the header can follow it: `repeat.rs`.
-        while (self.written.position < stop || self.written.position < published && self.is_repeating())
-            && result.is_ok()
-        {
+        // What is repeated goes to its file in one go, so that the header can follow it: `repeat.rs`. It has been published,
+        // since a drain before this one wrote it.
+        while (self.written.position < stop || self.is_repeating()) && result.is_ok() {
             result = self.step(published).and_then(|()| self.cut_repeated());
             stall::at(Place::Draining);
         }
@@ -408,11 +407,9 @@ impl Drain {
         Ok(())
     }
 
-    /// Seals the current segment, if there is one with anything in it.
+    /// Seals the current segment, if there is one.
     fn rotate(&mut self) -> Result<(), DrainError> {
-        let Some(segment) = self.segment.as_mut().filter(|segment| segment.has_frames()) else {
-            return Ok(());
-        };
+        let Some(segment) = &mut self.segment else { return Ok(()) };
         segment
             .seal(self.written.sequence, self.written.timestamp, self.written.epoch)
             .map_err(|error| in_doubt(&self.supply, segment, error))?;

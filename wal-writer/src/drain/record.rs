@@ -119,6 +119,48 @@ mod tests {
     use super::*;
     use wal_format::{EntryEncoder, OperationRef};
 
+    /// The short way to the next entry is taken for what it is meant for only, at every edge of a varint.
+    #[test]
+    fn an_entry_is_as_long_as_the_decoder_says_whatever_the_lengths_of_its_varints() {
+        let edges = [0, 1, 127, 128, 129, 255, 256, 16_383, 16_384, 16_385];
+        let mut stretch = vec![0; 40_000];
+        for delta in edges.into_iter().chain([1 << 21, 1 << 28, 1 << 56]) {
+            for key in edges {
+                for value in edges {
+                    let bytes = |count: u64| vec![0x80; usize::try_from(count).unwrap()];
+                    let (key, value) = (bytes(key), bytes(value));
+                    let mut encoder = EntryEncoder::new(&mut stretch);
+                    encoder.entry(false, delta, &OperationRef::Put { key: &key, value: &value });
+                    let end = encoder.position();
+                    stretch[end] = LARGE_RECORD;
+                    let span = Span::measure(&stretch[..=end]);
+                    let told = (span.bytes, span.entries, span.timestamp_delta);
+                    assert_eq!(told, (end, 1, delta), "{delta}, {} and {}", key.len(), value.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_filled_to_its_target_and_not_beyond_it() {
+        let mut stretch = vec![7; 2 * FRAME_PAYLOAD_BYTES_TARGET];
+        for first in [1_000, FRAME_PAYLOAD_BYTES_TARGET - 100, FRAME_PAYLOAD_BYTES_TARGET - 9] {
+            for both in FRAME_PAYLOAD_BYTES_TARGET - 3..=FRAME_PAYLOAD_BYTES_TARGET + 3 {
+                let mut encoder = EntryEncoder::new(&mut stretch);
+                for until in [first, both, both + 5] {
+                    // A tag, a delta and a length of one to three bytes stand before the key.
+                    let left = until - encoder.position();
+                    let key = vec![7; left - [3, 4, 5][usize::from(left > 130) + usize::from(left > 16_387)]];
+                    encoder.entry(false, 0, &OperationRef::Delete { key: &key });
+                    assert_eq!(encoder.position(), until);
+                }
+                let span = Span::measure(&stretch[..both + 5]);
+                let expected = if both <= FRAME_PAYLOAD_BYTES_TARGET { both } else { first };
+                assert_eq!(span.bytes, expected, "{first}, then up to {both}");
+            }
+        }
+    }
+
     /// Entries of many sizes, alone and in batches, with deltas, keys and values whose varints are of every length: a span
     /// holds whole ones, and all that the decoder finds in it.
     #[test]

@@ -53,6 +53,7 @@ mod tests {
         check(Errno::ROFS, "writable");
         check(Errno::ACCESS, "permission");
         check(Errno::IO, "medium");
+        check(Errno::NOENT, "put back");
         check(Errno::LOOP, "remove the cause");
     }
 }

@@ -8,6 +8,7 @@
     reason = "tests stand outside of the loom models"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,7 +17,7 @@ use wal_writer::format::{
     CoreId, Epoch, FileName, Found, FrameHeader, FrameKind, HeaderBlock, LogId, OperationRef,
     PerCoreWalEntry, SegmentHeader, SegmentNumber, SegmentSeed, Sequence, WalOperation,
 };
-use wal_writer::storage::recording::{Image, Pick, RecordingStorage, Survival, splitmix64};
+use wal_writer::storage::recording::{Event, Image, Operation, Pick, RecordingStorage, Survival, splitmix64};
 use wal_writer::{
     Clock, CoreLog, CoreWalWriter, Flusher, GlobalEpoch, LogOptions, LogParts, SegmentSupply, StartAt,
     Storage, TimeSource, WriteBatch, WriterError,
@@ -156,6 +157,22 @@ impl Rig {
     #[track_caller]
     pub fn check_durable(&self) {
         check_entries(&self.read_durable(), &self.appended);
+    }
+}
+
+/// No write changes a file's size, which would cost the file system metadata, or fail for want of space.
+#[track_caller]
+pub fn check_writes_stay_within_what_was_allocated(storage: &RecordingStorage) {
+    let mut allocated = BTreeMap::new();
+    for event in storage.events() {
+        match event {
+            Event::Begin(Operation::Allocate { file, length }) => drop(allocated.insert(file, length)),
+            Event::Begin(Operation::Write { file, offset, bytes }) => {
+                let (end, has) = (offset + bytes.len() as u64, allocated[&file]);
+                assert!(end <= has, "a write up to {end} in a file of {has}");
+            }
+            _ => {}
+        }
     }
 }
 

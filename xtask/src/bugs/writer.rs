@@ -40,6 +40,14 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "entries that arrived during a sync are acknowledged by it",
     },
     Bug {
+        name: "written-set-to-appended",
+        file: "wal-writer/src/log.rs",
+        old: "self.written.advance(drain.flushed_sequence().0);",
+        new: "self.written.advance(self.appended().0.max(drain.flushed_sequence().0));",
+        test: Test::In("wal-writer", "durability", "what_arrives_during_a_write_is_not_told_as_written"),
+        harm: "entries that arrived during a write are told as written, and a kill takes them",
+    },
+    Bug {
         name: "ring-released-when-written",
         file: "wal-writer/src/drain/ticket.rs",
         old: "self.release(self.durable);",
@@ -102,8 +110,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "repetition-torn",
         file: "wal-writer/src/drain/mod.rs",
-        old: "self.written.position < stop || self.written.position < published && self.is_repeating()",
-        new: "self.written.position < stop",
+        old: "(self.written.position < stop || self.is_repeating()) && result.is_ok()",
+        new: "self.written.position < stop && result.is_ok()",
         test: Test::In(
             "wal-writer",
             "crash",
