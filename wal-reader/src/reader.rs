@@ -289,6 +289,7 @@ impl PerCoreWalReader {
         let step = self.try_next_data_frame();
         if !matches!(step, Ok(true)) {
             self.spans.clear();
+            self.held.clear();
             self.close();
             self.current.leave();
         }

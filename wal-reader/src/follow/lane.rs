@@ -130,7 +130,8 @@ impl Lane {
                 Some(error) => Err(self.fail(error)),
                 None => {
                     self.seek(self.point);
-                    self.try_look(segments)
+                    let again = self.try_look(segments);
+                    again.map_err(|error| self.fail(error))
                 }
             },
             Ok(found) => Ok(found),
@@ -265,10 +266,6 @@ impl Lane {
         self.seek(self.point);
         // Ends: each turn reads on up to its budget.
         while self.look(Inventory::list(&*self.source)?.segments_of(self.core))? == Found::More {}
-        if !self.is_attached() {
-            let manifest = read_manifest(&*self.source, self.log_id)?;
-            self.check_released(manifest.as_ref())?;
-        }
         Ok(())
     }
 
@@ -285,7 +282,7 @@ impl Lane {
             Some(released) if released.sequence > self.point.next => {
                 Some(self.fell_behind(released.sequence))
             }
-            Some(released) if released.sequence == self.point.next && released.segment > self.floor => {
+            Some(released) if released.sequence == self.point.next => {
                 self.floor = released.segment;
                 None
             }

@@ -266,7 +266,6 @@ impl MergedFollower {
             let had_target = self.target.is_some();
             let found = self.look_at_all(is_confirmed)?;
             is_confirmed = had_target;
-            is_confirmed &= self.target.is_some();
             if is_confirmed && self.lanes_reach() {
                 self.start_round()?;
                 return Ok(true);
