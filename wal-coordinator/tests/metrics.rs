@@ -165,13 +165,21 @@ fn all_of_the_table_is_told_and_every_event_once_however_often_it_is_asked() {
         }
         assert_eq!(recorder.count("wal_sync_duration_seconds", core), of_core.syncs);
         assert_eq!(recorder.count("wal_sync_entries", core), of_core.sync_entries.count());
-        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-        let (told, exact) = {
-            let values = recorder.of("wal_sync_entries", core);
-            let told: f64 = values.values.lock().iter().map(|(value, count)| value * *count as f64).sum();
-            (told, of_core.sync_entries.sum() as f64)
-        };
-        assert!((told - exact).abs() <= exact / 8.0, "{told} entries were told, {exact} were synced");
+        for (name, sum, scale) in [
+            ("wal_sync_entries", of_core.sync_entries.sum(), 1.0),
+            ("wal_sync_duration_seconds", of_core.sync_ns.sum(), 1e-9),
+        ] {
+            #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+            let (told, exact) = {
+                let values = recorder.of(name, core);
+                let told: f64 = values.values.lock().iter().map(|(value, count)| value * *count as f64).sum();
+                (told, sum as f64 * scale)
+            };
+            assert!((told - exact).abs() <= exact / 8.0, "{name}: {told} were told, {exact} there were");
+        }
+    }
+    for name in ["wal_epoch_owed_seconds", "wal_close_awaited_seconds"] {
+        assert!(recorder.gauge(name, None).abs() < 1e-9, "{name}: nobody waits");
     }
     assert_eq!(recorder.count("wal_epoch_close_seconds", None), stats.epoch_close_ns.count());
     assert_eq!(recorder.count("wal_checkpoint_duration_seconds", None), 2);
@@ -202,6 +210,24 @@ fn all_of_the_table_is_told_and_every_event_once_however_often_it_is_asked() {
     let labels =
         |labels: &[(String, String)]| labels.iter().any(|label| *label == ("log".into(), "orders".into()));
     assert!(recorder.told.lock().keys().all(|(_, all)| labels(all)), "a metric without the log's label");
+}
+
+#[test]
+fn what_is_kept_for_a_reader_is_told_apart_from_what_waits_for_a_checkpoint() {
+    let (_directory, path) = place();
+    let mut manager = PerCoreWalManager::new(config(&path, 2)).unwrap();
+    manager.writer(0).append_put(b"key", &[7; 300]).unwrap();
+    manager.sync_all().unwrap();
+    let reading = manager.handle().merged(None, "backup").unwrap();
+    CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+    manager.writer(1).append_put(b"key", &[7; 300]).unwrap();
+    manager.sync_all().unwrap();
+    let recorder = Collecting::default();
+    metrics::with_local_recorder(&recorder, || MetricsExporter::new(manager.handle()).export());
+    let kept = |name: &str| [0, 1].map(|core| recorder.gauge(name, Some(core)) > 0.5);
+    assert_eq!(kept("wal_pinned_reader_bytes"), [true, false], "{:?}", manager.stats().pinned);
+    assert_eq!(kept("wal_pinned_checkpoint_bytes"), [false, true], "{:?}", manager.stats().pinned);
+    drop(reading);
 }
 
 /// A poisoned core, an epoch that it keeps from becoming durable, and who is to blame.

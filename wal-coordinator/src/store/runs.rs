@@ -83,8 +83,8 @@ impl RunStore {
         }
         delta.sort();
         keys += delta.keys() as u64;
-        let is_changed = keys > 0;
-        if is_changed {
+        // Else nothing has changed at all: what was collected last is still in it.
+        if delta.keys() > 0 {
             runs = merge(attempt, &runs, delta)?;
         }
         attempt.make_durable()?;
@@ -93,15 +93,14 @@ impl RunStore {
     }
 }
 
-/// Merges as planned. `delta`, if it has any keys, counts as the newest run.
+/// Merges as planned. `delta` counts as the newest run.
 fn merge(attempt: &mut Attempt<'_>, runs: &[RunMeta], delta: Delta) -> Result<Vec<RunMeta>, StoreError> {
-    let newest = (delta.keys() > 0).then_some(&delta);
     let lengths = runs.iter().map(|run| run.length);
-    let groups = tiers::plan(lengths.chain(newest.map(|delta| delta.live_bytes() as u64)));
+    let groups = tiers::plan(lengths.chain([delta.live_bytes() as u64]));
     let mut merged = Vec::with_capacity(groups.len());
     for group in groups {
         let keep_tombstones = group.start > 0;
-        let newest = newest.filter(|_| group.end > runs.len());
+        let newest = (group.end > runs.len()).then_some(&delta);
         let inputs = &runs[group.start..group.end.min(runs.len())];
         if let ([only], None) = (inputs, newest) {
             merged.push(*only);

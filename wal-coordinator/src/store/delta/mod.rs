@@ -166,6 +166,27 @@ mod tests {
         assert_eq!(delta.held_bytes(), delta.live_cost_bytes(), "compaction left garbage");
     }
 
+    /// What is allocated, to the byte: doubled while the budget allows, then as much as is needed.
+    #[test]
+    fn the_arena_grows_by_doubling_up_to_the_budget_and_for_a_record_that_is_larger() {
+        for budget in [100, 64 * 1024, 100_000, 1 << 20] {
+            for value in [0, 56, 57, 1_000, 300_000] {
+                let (mut delta, mut capacity) = (Delta::new(budget), 0);
+                let value = vec![7; value];
+                let (cost, record) = (Delta::cost_bytes(&[], Some(&value)), 8 + value.len());
+                while delta.has_room(cost) {
+                    let needed = delta.arena.len() + record;
+                    if needed > capacity {
+                        capacity = (2 * capacity).max(64 * 1024).min(budget).max(needed);
+                    }
+                    delta.push(&[], Some(&value));
+                    assert_eq!((delta.arena.len(), delta.arena.capacity()), (needed, capacity));
+                }
+                assert!(capacity <= budget.max(record), "{capacity} of {budget}");
+            }
+        }
+    }
+
     #[test]
     fn the_last_write_of_a_key_wins() {
         check(&[], &[]);

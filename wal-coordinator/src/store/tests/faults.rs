@@ -200,3 +200,19 @@ fn runs_are_refused_on_top_of_an_engines_own_store() {
     site.manifest = Some(Manifest { external: true, runs: Vec::new(), ..previous });
     assert!(matches!(site.apply(&changes), Err(StoreError::OtherStore)));
 }
+
+/// What is in the way and cannot be removed might be there after the rename.
+#[test]
+fn a_temporary_file_that_cannot_be_removed_is_told_before_anything_is_written() {
+    let (site, _) = prepare(3);
+    let manifest = site.manifest.clone().unwrap();
+    {
+        let mut script = site.probe.0.lock();
+        script.operations.clear();
+        script.fail_at = Some(0);
+    }
+    let error = publish_manifest(&*site.storage, &manifest).unwrap_err();
+    assert!(matches!(&error, StoreError::Write { operation: "remove", .. }), "{error:?}");
+    assert_eq!(site.probe.0.lock().operations.len(), 1);
+    site.check("not published");
+}

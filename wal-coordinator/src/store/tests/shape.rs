@@ -1,6 +1,69 @@
 //! How many runs there are, what they cost to write, and that they are durable in the right order.
 
-use super::harness::{Change, Random, Site};
+use wal_format::{Epoch, RunMeta};
+use wal_reader::Directory;
+
+use super::harness::{Change, LOG_ID, Random, Site};
+use crate::store::attempt::Attempt;
+use crate::store::delta::Delta;
+use crate::store::{CheckpointCut, StoredState};
+
+/// A checkpoint of `count` runs, one for each key, as a large delta leaves them.
+fn site_of_runs(budget_bytes: usize, count: u8) -> (Site, Vec<RunMeta>) {
+    let mut site = Site::new(budget_bytes);
+    let source = Directory::new(site.directory.path());
+    let cut = CheckpointCut { epoch: Epoch(1), previous: None, log_id: LOG_ID, created_ns: 77 };
+    let mut attempt = Attempt::new(&*site.storage, &source, &cut, 0);
+    let runs = (0..count).map(|key| {
+        let mut delta = Delta::new(1 << 20);
+        delta.push(&[key], Some(&[key; 100]));
+        delta.sort();
+        site.oracle.insert(vec![key], vec![key; 100]);
+        attempt.write_run(&[], Some(&delta), false).unwrap().unwrap()
+    });
+    let runs: Vec<_> = runs.collect();
+    let (next_run, bytes_written, keys) = (u64::from(count), attempt.bytes_written(), u64::from(count));
+    let state = StoredState { runs: runs.clone(), next_run, external: false, bytes_written, keys };
+    site.manifest = Some(site.manifest_of(&state));
+    site.probe.0.lock().operations.clear();
+    (site, runs)
+}
+
+/// Reading a run takes 320 KiB, for which there is a quarter of the budget; four at once are always read.
+#[test]
+fn as_many_runs_merge_at_once_as_a_quarter_of_the_budget_has_room_for() {
+    for (inputs, at_once) in [(0, 4), (4, 4), (7, 7)] {
+        for count in [3, 4, 5, 7, 8, 9, 14, 15] {
+            let (mut site, _) = site_of_runs(4 * inputs * 320 * 1024, count);
+            let state = site.apply(&[(vec![0], Some(vec![9; 1 << 20]))]).unwrap();
+            assert_eq!(state.runs.len(), 1, "all merge into what is so much larger");
+            let mut left = usize::from(count);
+            let mut made = 1;
+            while left > at_once {
+                // A group of one is left as it is.
+                made += left / at_once + usize::from(left % at_once > 1);
+                left = left.div_ceil(at_once);
+            }
+            let script = site.probe.0.lock();
+            let created = script.operations.iter().filter(|(operation, _)| *operation == "create").count();
+            assert_eq!(created, made, "{count} runs, {at_once} at once");
+            assert_eq!(script.open, (0, at_once.min(usize::from(count))), "{count} runs, {at_once} at once");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_without_changes_writes_nothing_although_runs_could_merge() {
+    let (mut site, runs) = site_of_runs(1 << 20, 6);
+    for _ in 0..2 {
+        let state = site.apply(&[]).unwrap();
+        assert_eq!((state.runs, state.next_run, state.bytes_written, state.keys), (runs.clone(), 6, 0, 0));
+    }
+    assert!(site.probe.0.lock().operations.iter().all(|(operation, _)| *operation != "create"));
+    let state = site.checkpoint(&[(vec![9], Some(vec![9]))]).unwrap();
+    assert_eq!((state.runs.len(), state.keys), (1, 1), "who changes something pays for the merge");
+    site.check("merged");
+}
 
 #[test]
 fn over_200_checkpoints_runs_and_write_cost_stay_logarithmic() {
