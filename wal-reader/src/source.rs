@@ -261,4 +261,19 @@ mod tests {
             assert_eq!(first_folio_of(offset, 65_536), at_64_kib, "{offset}");
         }
     }
+
+    #[test]
+    fn a_file_that_several_read_is_the_file_itself() {
+        use crate::testing::{Faults, FaultySource};
+        let mut memory = MemorySource::new();
+        memory.insert("file", b"content".to_vec());
+        let source = FaultySource::new(Arc::new(memory), Faults::default());
+        let file = SharedFile(Arc::from(source.open("file").unwrap()));
+        let mut bytes = [0; 3];
+        assert_eq!((file.len().unwrap(), file.read_at(&mut bytes, 4).unwrap()), (7, 3));
+        assert_eq!(&bytes, b"ent");
+        file.sync().unwrap();
+        file.drop_cache(5).unwrap();
+        assert_eq!(source.log(), ["sync file", "drop file 5"]);
+    }
 }

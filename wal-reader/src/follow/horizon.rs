@@ -145,9 +145,8 @@ impl Horizon {
             Level::Durable => self.durable.and_then(|epoch| self.cuts.get_key_value(&epoch)),
             Level::Written => self.cuts.iter().rev().find(|(_, known)| reaches(&known.cuts)),
         };
-        known
-            .filter(|(epoch, _)| Some(**epoch) > self.done)
-            .map(|(epoch, known)| Target { epoch: *epoch, cuts: known.cuts.clone() })
+        // None of an epoch that is done is kept.
+        known.map(|(epoch, known)| Target { epoch: *epoch, cuts: known.cuts.clone() })
     }
 
     fn insert(&mut self, epoch: Epoch, known: Known) {
@@ -267,11 +266,74 @@ mod tests {
             let mut horizon = Horizon::new(level);
             for epoch in 2..10_000 {
                 horizon.note_barrier(Epoch(epoch), barrier(1, &[epoch; 64]));
-                assert!(horizon.kept <= CUTS_MAX + 64);
+                let count = usize::try_from(epoch - 1).unwrap().min(CUTS_MAX / 64);
+                assert_eq!((horizon.cuts.len(), horizon.kept), (count, 64 * count));
             }
-            assert_eq!(horizon.kept, horizon.cuts.values().map(|known| known.cuts.len()).sum::<usize>());
             horizon.note_barrier(Epoch(10_000), barrier(9_999, &[0; 64]));
+            assert_eq!(horizon.kept, horizon.cuts.values().map(|known| known.cuts.len()).sum::<usize>());
             assert_eq!(epoch_of(&horizon), Some(if level == Level::Durable { 9_999 } else { 10_000 }));
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_epoch_are_kept_however_many_cores_there_are() {
+        let many = vec![7; 40_000];
+        let mut horizon = Horizon::new(Level::Durable);
+        for epoch in [2, 3, 4, 5] {
+            horizon.note_barrier(Epoch(epoch), barrier(1, &many));
+            let epochs: Vec<_> = horizon.cuts.keys().map(|epoch| epoch.0).collect();
+            assert_eq!(epochs, if epoch == 2 { vec![2] } else { vec![2, epoch] });
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_cuts_of_its_epoch_and_calls_it_durable() {
+        let position = |core, sequence| wal_format::CorePosition {
+            core: CoreId(core),
+            segment: wal_format::SegmentNumber(1),
+            offset: 4096,
+            sequence: Sequence(sequence),
+            last_timestamp: 0,
+            last_epoch: Epoch(5),
+        };
+        let manifest = Manifest {
+            log_id: wal_format::LogId([7; 16]),
+            external: false,
+            epoch: Epoch(5),
+            created_ns: 0,
+            cores: vec![position(0, 10), position(3, 20)],
+            offsets: Vec::new(),
+            watermarks: Vec::new(),
+            runs: Vec::new(),
+            next_run: 0,
+        };
+        let mut horizon = Horizon::new(Level::Durable);
+        // A barrier of a life that an opening has ended says otherwise, and counts for nothing.
+        horizon.note_barrier(Epoch(5), barrier(4, &[12]));
+        horizon.note_manifest(&manifest);
+        let cuts = vec![(CoreId(0), Sequence(10)), (CoreId(3), Sequence(20))];
+        assert_eq!(horizon.target(|_| true), Some(Target { epoch: Epoch(5), cuts }));
+        // What is done is not handed out again, whoever names it.
+        horizon.pass(Epoch(5));
+        horizon.note_manifest(&manifest);
+        horizon.note_barrier(Epoch(5), barrier(5, &[10]));
+        for level in [Level::Durable, Level::Written] {
+            horizon.level = level;
+            assert_eq!((horizon.target(|_| true), horizon.cuts.len()), (None, 0));
+        }
+    }
+
+    #[test]
+    fn of_two_barriers_of_one_kind_the_lower_cut_counts_core_by_core() {
+        for durable in [4, 5] {
+            let mut horizon = Horizon::new(Level::Written);
+            horizon.note_barrier(Epoch(5), barrier(durable, &[10, 20, 30]));
+            horizon.note_barrier(Epoch(5), barrier(durable, &[11, 19]));
+            assert_eq!(
+                horizon.target(|_| true).map(|target| target.cuts),
+                Some(barrier(0, &[10, 19, 30]).cuts)
+            );
+            assert_eq!(horizon.last_cuts(), barrier(0, &[10, 19, 30]).cuts);
         }
     }
 }

@@ -244,7 +244,7 @@ impl MergedFollower {
             return Ok(None);
         }
         let key = lane.key();
-        Ok((key.epoch <= target.epoch && key.sequence < cut).then_some(key))
+        Ok((key.epoch <= target.epoch).then_some(key))
     }
 
     /// Prepares what comes next; false if there is nothing yet.
