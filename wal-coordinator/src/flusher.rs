@@ -1,4 +1,4 @@
-//! Background threads: flushers that drain and sync, and a supplier that makes segments ahead of need.
+//! Background threads: flushers that drain and sync, beside the supplier of segments.
 //!
 //! A flusher works whenever it has something to do and sleeps otherwise: there is no timer to tune. While it syncs,
 //! further requests gather, and the next sync covers them all: group commit. It looks at its cores from time to time
@@ -24,6 +24,7 @@ use wal_writer::{CoreLog, EpochEnd, Flusher, Retention as RingRetention, SealedA
 
 use crate::error::PerCoreWalError;
 use crate::shared::{Reason, Shared};
+use crate::supplier::Supplier;
 use crate::sync::{JoinHandle, Mutex, Next, Receiver, Sender, next, spawn, tick, unbounded};
 use crate::woken::Woken;
 
@@ -102,13 +103,8 @@ impl Flushers {
             threads.push(spawn(format!("wal-flush-{number}"), run).map_err(thread_error)?);
         }
         let supply = Arc::clone(&shared.supply);
-        let run = move || {
-            while let Ok(Some(core)) = inboxes.supplier.recv() {
-                // Without a spare, the log makes one itself, and there the error is reported.
-                let _ = supply.prepare(core);
-            }
-        };
-        threads.push(spawn("wal-supply".to_owned(), run).map_err(thread_error)?);
+        let supplier = Supplier::new(supply, shared.active_logs().to_vec(), inboxes.supplier);
+        threads.push(spawn("wal-supply".to_owned(), || supplier.run()).map_err(thread_error)?);
         drop(threads);
         shared.active_logs().iter().for_each(|log| flushers.request_segment(shared, log));
         Ok(())

@@ -148,6 +148,7 @@ mod retention;
 mod shared;
 mod stats;
 pub mod store;
+mod supplier;
 mod sync;
 mod trace;
 mod watch;

@@ -14,7 +14,9 @@ mod simulated;
 #[cfg(shuttle)]
 pub use simulated::pass_time;
 #[cfg(shuttle)]
-pub(crate) use simulated::{JoinHandle, Receiver, Sender, next, random_u64, scope, spawn, tick, unbounded};
+pub(crate) use simulated::{
+    JoinHandle, Receiver, Sender, Ticks, next, random_u64, scope, spawn, tick, unbounded,
+};
 
 #[cfg(not(shuttle))]
 pub(crate) use real::*;

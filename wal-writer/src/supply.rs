@@ -171,6 +171,16 @@ impl SegmentSupply {
     /// # Errors
     /// [`WriterError::NoSpace`], [`WriterError::Io`]. The log goes on without.
     pub fn prepare(&self, core: CoreId) -> Result<(), WriterError> {
+        self.prepare_paced(core, |_| true)
+    }
+
+    /// [`SegmentSupply::prepare`] in steps: whoever syncs meanwhile has to wait for what the device is busy with, so
+    /// a new file is filled and synced 1 MiB at a time, and `goes_on`, asked in between with the bytes filled so far, may
+    /// wait for as long as it likes. If it says no, the file is removed.
+    ///
+    /// # Errors
+    /// As there, and [`WriterError::Closed`] if `goes_on` said no.
+    pub fn prepare_paced(&self, core: CoreId, goes_on: impl FnMut(u64) -> bool) -> Result<(), WriterError> {
         let of_core = self.core(core);
         let number = {
             let mut supply = of_core.lock();
@@ -183,7 +193,9 @@ impl SegmentSupply {
         let free = self.free.lock().pop();
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, self.segment_bytes, self.segment_bytes),
+            None => self.make(core, number, self.segment_bytes, |file, name| {
+                self.fill_paced(core, file, name, goes_on)
+            }),
         };
         stall::at(Place::SegmentMade);
         let mut supply = of_core.lock();
@@ -236,7 +248,12 @@ impl SegmentSupply {
         let free = if capacity == self.segment_bytes { self.free.lock().pop() } else { None };
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity)),
+            None => self.make(core, number, capacity, |file, name| {
+                let filled = FIRST_FILL_BYTES.min(capacity);
+                self.fill(file, name, 0, filled)?;
+                stall::at(Place::SegmentFilled);
+                Ok(filled)
+            }),
         };
         supply.spare = Some(self.counted(core, true, made)?);
         Ok(())
@@ -279,12 +296,13 @@ impl SegmentSupply {
         if segments.is_empty() { Ok(()) } else { self.sync_directory() }
     }
 
+    /// `fill` returns how far it has.
     fn make(
         &self,
         core: CoreId,
         number: SegmentNumber,
         capacity: u64,
-        fill: u64,
+        fill: impl FnOnce(&dyn StorageFile, &str) -> Result<u64, WriterError>,
     ) -> Result<Spare, WriterError> {
         let name = FileName::Segment(core, number).to_string();
         let file =
@@ -292,21 +310,36 @@ impl SegmentSupply {
         stall::at(Place::SegmentCreated);
         let made = self.allocate(file.as_ref(), &name, capacity).and_then(|()| {
             stall::at(Place::SegmentAllocated);
-            self.fill(file.as_ref(), &name, fill)?;
-            stall::at(Place::SegmentFilled);
-            if fill == capacity {
-                uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", &name, error))?;
-            }
-            self.sync_directory()
+            let filled = fill(file.as_ref(), &name)?;
+            self.sync_directory().map(|()| filled)
         });
-        if let Err(error) = made {
-            // Half-made files must not be in the way of the next attempt, or of the next start.
-            let _ = self.storage.remove(&name);
-            return Err(error);
-        }
+        // Half-made files must not be in the way of the next attempt, or of the next start.
+        let filled = made.inspect_err(|_| drop(self.storage.remove(&name)))?;
         stall::at(Place::SegmentNamed);
         self.holdings.count(core, |counts| counts.made += 1);
-        Ok(Spare { number, name, file, capacity, filled: fill })
+        Ok(Spare { number, name, file, capacity, filled })
+    }
+
+    /// Fills a whole segment, a step at a time, each durable before the next: no sync of a core waits for more than one.
+    fn fill_paced(
+        &self,
+        core: CoreId,
+        file: &dyn StorageFile,
+        name: &str,
+        mut goes_on: impl FnMut(u64) -> bool,
+    ) -> Result<u64, WriterError> {
+        let mut filled = 0;
+        while filled < self.segment_bytes {
+            if filled > 0 && !goes_on(filled) {
+                return Err(WriterError::Closed { core });
+            }
+            let to = (filled + FILL_STEP as u64).min(self.segment_bytes);
+            self.fill(file, name, filled, to)?;
+            stall::at(Place::SegmentFilled);
+            uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", name, error))?;
+            filled = to;
+        }
+        Ok(filled)
     }
 
     /// Gives a released file its new name. Its content stays: every check of the format knows it as stale.
@@ -322,13 +355,13 @@ impl SegmentSupply {
     fn allocate(&self, file: &dyn StorageFile, name: &str, capacity: u64) -> Result<(), WriterError> {
         match uninterrupted(|| file.allocate(capacity)) {
             // Not every file system preallocates; writing zeros reserves space as well.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(file, name, capacity),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(file, name, 0, capacity),
             result => result.map_err(|error| self.space("allocate", name, capacity, error)),
         }
     }
 
-    fn fill(&self, file: &dyn StorageFile, name: &str, fill: u64) -> Result<(), WriterError> {
-        fill_with_zeros(file, 0, fill).map_err(|error| self.space("fill", name, fill, error))
+    fn fill(&self, file: &dyn StorageFile, name: &str, from: u64, to: u64) -> Result<(), WriterError> {
+        fill_with_zeros(file, from, to).map_err(|error| self.space("fill", name, to, error))
     }
 
     fn rename_durably(&self, from: &str, to: &str) -> Result<(), WriterError> {

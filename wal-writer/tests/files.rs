@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use common::{CORE, LOSE_ALL, SMALL, rig, segments, setup};
 use wal_writer::format::{CoreId, Epoch, FileName, Origin, SegmentNumber, Sequence};
-use wal_writer::storage::recording::{Event, Operation, OperationKind, RecordingStorage};
-use wal_writer::{EpochEnd, Flusher, LogOptions, SegmentPosition, StartAt, WriteBatch};
+use wal_writer::storage::recording::{Event, Operation, OperationKind, Pick, RecordingStorage, Survival};
+use wal_writer::{EpochEnd, Flusher, LogOptions, SegmentPosition, StartAt, WriteBatch, WriterError};
 
 /// The writes so far: file, offset, bytes.
 fn writes(storage: &RecordingStorage, from: usize) -> Vec<(u64, u64, Box<[u8]>)> {
@@ -43,6 +43,44 @@ fn a_prepared_segment_is_on_the_medium_whole_and_one_made_in_haste_is_not_waited
     rig.writer.sync().unwrap();
     assert_eq!(syncs(&rig.storage), 1);
     rig.check_durable();
+}
+
+/// A core that syncs meanwhile waits for what the device is busy with.
+#[test]
+fn a_segment_is_filled_in_steps_each_durable_before_the_next_and_given_up_if_told() {
+    const STEP: u64 = 1 << 20;
+    let options = LogOptions { segment_bytes: 3 * STEP + 8192, ..SMALL };
+    let rig = common::rig(options);
+    let (mut asked, mut seen) = (Vec::new(), 0);
+    let name = FileName::Segment(CORE, SegmentNumber(0)).to_string();
+    rig.supply
+        .prepare_paced(CORE, |filled| {
+            asked.push(filled);
+            let (calls, from) = (writes(&rig.storage, seen), filled - STEP);
+            assert_eq!(calls.iter().map(|(_, at, _)| *at).min(), Some(from), "filled twice, or left out");
+            assert_eq!(calls.iter().map(|(_, at, bytes)| at + bytes.len() as u64).max(), Some(filled));
+            seen = rig.storage.event_count();
+            assert_eq!(syncs(&rig.storage) as u64, filled / STEP, "the next step adds to this one");
+            true
+        })
+        .unwrap();
+    assert_eq!(asked, [STEP, 2 * STEP, 3 * STEP]);
+    assert_eq!(syncs(&rig.storage), 4);
+    let durable = rig.storage.image(rig.storage.event_count(), &LOSE_ALL);
+    assert_eq!(durable, BTreeMap::from([(name.clone(), vec![0; options.segment_bytes as usize])]));
+
+    let rig = common::rig(options);
+    let given_up = rig.supply.prepare_paced(CORE, |filled| filled < 2 * STEP).unwrap_err();
+    assert!(matches!(given_up, WriterError::Closed { core: CORE }), "{given_up}");
+    assert!(rig.supply.is_wanting(CORE), "nobody makes one");
+    let keep_all = Survival { sector_bytes: 512, sectors: Pick::All, names: Pick::All };
+    assert!(
+        !rig.storage.image(rig.storage.event_count(), &keep_all).contains_key(&name),
+        "half a file is left"
+    );
+    rig.supply.prepare(CORE).unwrap();
+    assert!(!rig.supply.is_wanting(CORE));
+    assert_eq!(rig.log.stats().segments.made, 1);
 }
 
 /// A write into pages that were never written costs the file system metadata at the next sync.
