@@ -193,9 +193,7 @@ impl SegmentSupply {
         let free = self.free.lock().pop();
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, self.segment_bytes, |file, name| {
-                self.fill_paced(core, file, name, goes_on)
-            }),
+            None => self.make(core, number, self.segment_bytes, self.segment_bytes, goes_on),
         };
         stall::at(Place::SegmentMade);
         let mut supply = of_core.lock();
@@ -248,12 +246,7 @@ impl SegmentSupply {
         let free = if capacity == self.segment_bytes { self.free.lock().pop() } else { None };
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, capacity, |file, name| {
-                let filled = FIRST_FILL_BYTES.min(capacity);
-                self.fill(file, name, 0, filled)?;
-                stall::at(Place::SegmentFilled);
-                Ok(filled)
-            }),
+            None => self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity), |_| true),
         };
         supply.spare = Some(self.counted(core, true, made)?);
         Ok(())
@@ -296,13 +289,14 @@ impl SegmentSupply {
         if segments.is_empty() { Ok(()) } else { self.sync_directory() }
     }
 
-    /// `fill` returns how far it has.
+    /// `goes_on` as in [`SegmentSupply::prepare_paced`], where all of the file is filled.
     fn make(
         &self,
         core: CoreId,
         number: SegmentNumber,
         capacity: u64,
-        fill: impl FnOnce(&dyn StorageFile, &str) -> Result<u64, WriterError>,
+        fill: u64,
+        goes_on: impl FnMut(u64) -> bool,
     ) -> Result<Spare, WriterError> {
         let name = FileName::Segment(core, number).to_string();
         let file =
@@ -310,36 +304,45 @@ impl SegmentSupply {
         stall::at(Place::SegmentCreated);
         let made = self.allocate(file.as_ref(), &name, capacity).and_then(|()| {
             stall::at(Place::SegmentAllocated);
-            let filled = fill(file.as_ref(), &name)?;
-            self.sync_directory().map(|()| filled)
+            if fill < capacity {
+                self.fill(file.as_ref(), &name, 0, fill)?;
+                stall::at(Place::SegmentFilled);
+            } else {
+                self.fill_in_steps(core, file.as_ref(), &name, capacity, goes_on)?;
+            }
+            self.sync_directory()
         });
-        // Half-made files must not be in the way of the next attempt, or of the next start.
-        let filled = made.inspect_err(|_| drop(self.storage.remove(&name)))?;
+        if let Err(error) = made {
+            // Half-made files must not be in the way of the next attempt, or of the next start.
+            let _ = self.storage.remove(&name);
+            return Err(error);
+        }
         stall::at(Place::SegmentNamed);
         self.holdings.count(core, |counts| counts.made += 1);
-        Ok(Spare { number, name, file, capacity, filled })
+        Ok(Spare { number, name, file, capacity, filled: fill })
     }
 
-    /// Fills a whole segment, a step at a time, each durable before the next: no sync of a core waits for more than one.
-    fn fill_paced(
+    /// Each step is durable before the next: no sync of a core waits for more than one.
+    fn fill_in_steps(
         &self,
         core: CoreId,
         file: &dyn StorageFile,
         name: &str,
+        capacity: u64,
         mut goes_on: impl FnMut(u64) -> bool,
-    ) -> Result<u64, WriterError> {
+    ) -> Result<(), WriterError> {
         let mut filled = 0;
-        while filled < self.segment_bytes {
+        while filled < capacity {
             if filled > 0 && !goes_on(filled) {
                 return Err(WriterError::Closed { core });
             }
-            let to = (filled + FILL_STEP as u64).min(self.segment_bytes);
+            let to = (filled + FILL_STEP as u64).min(capacity);
             self.fill(file, name, filled, to)?;
             stall::at(Place::SegmentFilled);
             uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", name, error))?;
             filled = to;
         }
-        Ok(filled)
+        Ok(())
     }
 
     /// Gives a released file its new name. Its content stays: every check of the format knows it as stale.

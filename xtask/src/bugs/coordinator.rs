@@ -118,7 +118,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "seal-asked-for-after-the-close",
         file: "wal-coordinator/src/shared.rs",
         old: "self.logs.iter().for_each(|log| log.request_seal(next));",
-        new: "let _ = next;",
+        new: "drop(next);",
         test: Test::In(
             "wal-coordinator",
             "threads",
@@ -176,8 +176,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "run-names-not-durable",
         file: "wal-coordinator/src/store/attempt.rs",
-        old: "            .sync_directory()\n            .map_err(|error|",
-        new: "            .sync_directory()\n            .or(Ok(()))\n            .map_err(|error: io::Error|",
+        old: "        self.storage\n            .sync_directory()\n            .map_err(|error| StoreError::write(\"sync\", &self.storage.path(\"\"), error))?;\n        stall::at(Place::RunsDurable);",
+        new: "        stall::at(Place::RunsDurable);",
         test: Test::Unit(
             "wal-coordinator",
             "store::tests::shape::what_is_named_is_synced_and_so_is_its_name_before_the_manifest_is_written",
