@@ -62,7 +62,7 @@ impl SourceFile for MeteredFile {
         self.inner.sync()
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        self.inner.drop_cache(from)
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        self.inner.drop_cache(from, to)
     }
 }

@@ -127,7 +127,7 @@ impl SourceFile for LiveFile {
         Ok(())
     }
 
-    fn drop_cache(&self, _from: u64) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
         Ok(())
     }
 }

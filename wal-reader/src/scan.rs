@@ -31,6 +31,8 @@ pub struct ScanOptions<'a> {
     /// Everything before this offset of this segment is proven durable, and whoever asks will read and check it again
     /// before he believes it: of its entries only the headers of their frames are looked at.
     pub replayed: Option<(SegmentNumber, u64)>,
+    /// Segments behind whose offset nothing but zeros stands, so that nothing is to be searched there.
+    pub bare: &'a [(SegmentNumber, u64)],
     /// Go on behind what cannot be read, with the next frame that is whole and in order.
     pub salvage: bool,
 }

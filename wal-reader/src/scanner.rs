@@ -37,6 +37,7 @@ pub(crate) struct Scanner<'a> {
     log_id: LogId,
     salvage: bool,
     replayed: Option<(SegmentNumber, u64)>,
+    bare: &'a [(SegmentNumber, u64)],
     pieces: Vec<Piece>,
     above: Vec<Above>,
     /// Whether everything so far could be read.
@@ -53,7 +54,7 @@ impl<'a> Scanner<'a> {
         log_id: LogId,
         core: CoreId,
         chain: Chain,
-        options: &ScanOptions<'_>,
+        options: &ScanOptions<'a>,
     ) -> Self {
         let from = chain.read_from();
         let header_block = HEADER_BLOCK_BYTES as u64;
@@ -121,6 +122,7 @@ impl<'a> Scanner<'a> {
             log_id,
             salvage: options.salvage,
             replayed: options.replayed,
+            bare: options.bare,
             pieces,
             above: chain.above,
             reading: links > 0,
@@ -267,7 +269,9 @@ impl<'a> Scanner<'a> {
     ) -> Result<Option<Hit>, ReadError> {
         let Some((file, path)) = self.open(piece)? else { return Ok(None) };
         let seed = SegmentSeed::new(self.log_id, self.found.core, piece.segment);
-        let mut search = Search::new(file, &path, seed, at, piece.end)?;
+        let bare = self.bare.iter().find(|(segment, _)| *segment == piece.segment).map(|(_, from)| *from);
+        let end = piece.end.into_iter().chain(bare).min();
+        let mut search = Search::new(file, &path, seed, at, end)?;
         while let Some(hit) = search.next()? {
             *hits = true;
             if hit.header.synced_through > 0 && hit.header.synced_through <= hit.offset {

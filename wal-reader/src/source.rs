@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,12 +57,12 @@ pub trait SourceFile: Send + Sync {
     /// Whatever the system says. Never to be retried.
     fn sync(&self) -> io::Result<()>;
 
-    /// Drops cached bytes at and beyond `from`, and some before it if need be, so that the next read shows the medium.
-    /// After a failed sync, the cache may show what the medium does not have.
+    /// Drops cached bytes from `from` to `to`, and some around them if need be, so that the next read of them shows the
+    /// medium. After a failed sync, the cache may show what the medium does not have.
     ///
     /// # Errors
     /// Whatever the system says.
-    fn drop_cache(&self, from: u64) -> io::Result<()>;
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()>;
 }
 
 /// Fills as much of `buf` as the file has from `offset` on; less only at the end of the file.
@@ -97,8 +98,8 @@ impl SourceFile for SharedFile {
         self.0.sync()
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        self.0.drop_cache(from)
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        self.0.drop_cache(from, to)
     }
 }
 
@@ -144,12 +145,16 @@ impl SourceFile for DirectoryFile {
         self.0.sync_data()
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        let aligned = first_folio_of(from, rustix::param::page_size() as u64);
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        let page_bytes = rustix::param::page_size() as u64;
+        let aligned = first_folio_of(from, page_bytes);
+        // To the end of the file, if there is none.
+        let end = to.checked_add(page_bytes << 11).map(|behind| first_folio_of(behind, page_bytes));
+        let length = end.and_then(|end| NonZero::new(end - aligned));
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-        rustix::fs::fadvise(&self.0, aligned, None, rustix::fs::Advice::DontNeed)?;
+        rustix::fs::fadvise(&self.0, aligned, length, rustix::fs::Advice::DontNeed)?;
         #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-        let _ = aligned;
+        let _ = (aligned, length);
         Ok(())
     }
 }
@@ -236,7 +241,7 @@ impl SourceFile for MemoryFile {
         Ok(())
     }
 
-    fn drop_cache(&self, _from: u64) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
         Ok(())
     }
 }

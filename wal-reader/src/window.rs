@@ -168,7 +168,7 @@ mod tests {
             Ok(())
         }
 
-        fn drop_cache(&self, _from: u64) -> io::Result<()> {
+        fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
             Ok(())
         }
     }

@@ -37,7 +37,8 @@ fn check(source: &dyn Source) {
         let (file, expected) = (source.open(name).unwrap(), bytes(length));
         assert_eq!((file.len().unwrap(), file.is_empty().unwrap()), (length as u64, length == 0), "{name}");
         file.sync().unwrap();
-        file.drop_cache(1).unwrap();
+        file.drop_cache(1, 2).unwrap();
+        file.drop_cache(1, u64::MAX).unwrap();
         for from in (0..length + 3).filter(|from| from % 100 < 12 || from + 9 > length) {
             for count in [0, 1, 2, 9, length] {
                 let mut into = vec![0xee; count];
@@ -99,7 +100,7 @@ fn what_the_system_refuses_is_an_error() {
     let (reader, _writer) = io::pipe().unwrap();
     let pipe = Directory::new("/proc/self/fd").open(&reader.as_raw_fd().to_string()).unwrap();
     assert!(pipe.sync().is_err());
-    assert!(pipe.drop_cache(0).is_err());
+    assert!(pipe.drop_cache(0, u64::MAX).is_err());
 }
 
 /// Whether the page of `file` at `offset` is cached; `None` if the file system does not tell.
@@ -112,9 +113,9 @@ fn is_cached(file: &File, offset: u64) -> Option<bool> {
     }
 }
 
-/// Writes a file in steps of `step`, as a segment is filled ahead of use, drops its cached bytes from `from` on, and says
-/// where one is left; `None` if the file system does not tell.
-fn left_behind(path: &Path, step: usize, from: u64) -> Option<Option<u64>> {
+/// Writes a file in steps of `step`, as a segment is filled ahead of use, drops its cached bytes from `from` to `to`, and
+/// says where one is left; `None` if the file system does not tell.
+fn left_behind(path: &Path, step: usize, from: u64, to: u64) -> Option<Option<u64>> {
     const LENGTH: u64 = 20 << 20;
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
     for at in (0..LENGTH).step_by(step) {
@@ -131,13 +132,15 @@ fn left_behind(path: &Path, step: usize, from: u64) -> Option<Option<u64>> {
     // The kernel keeps a page that somebody holds for a moment, for instance to reclaim it. What is kept for being part of
     // a larger piece stays however often it is dropped.
     for _ in 0..100 {
-        dropped.drop_cache(from).unwrap();
-        left = (from..LENGTH).step_by(4096).find(|at| is_cached(&file, *at) == Some(true));
+        dropped.drop_cache(from, to).unwrap();
+        let last = to.min(LENGTH) - 1;
+        left = (from..last).step_by(4096).chain([last]).find(|at| is_cached(&file, *at) == Some(true));
         if left.is_none() {
             return Some(None);
         }
     }
     // A file system in memory drops nothing.
+    dropped.drop_cache(0, u64::MAX).unwrap();
     if is_cached(&file, LENGTH - 1) == Some(true) { None } else { Some(left) }
 }
 
@@ -148,9 +151,13 @@ fn nothing_that_was_to_be_dropped_stays_cached() {
     let path = directory.path().join("file");
     for step in [1 << 16, 1 << 20] {
         for from in [1, 70_000, 3 * MIB / 2, 9 * MIB + 100] {
-            match left_behind(&path, step, from) {
-                Some(left) => assert_eq!(left, None, "filled in steps of {step}, dropped from {from}"),
-                None => return eprintln!("the cache of this file system cannot be looked at: not tested"),
+            for to in [from + 1, from + MIB, u64::MAX] {
+                match left_behind(&path, step, from, to) {
+                    Some(left) => assert_eq!(left, None, "filled in steps of {step}, dropped {from} to {to}"),
+                    None => {
+                        return eprintln!("the cache of this file system cannot be looked at: not tested");
+                    }
+                }
             }
         }
     }

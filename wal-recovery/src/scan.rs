@@ -75,7 +75,7 @@ pub(crate) fn scan_core(
     });
     let needed =
         segments.partition_point(|segment| position.is_some_and(|position| *segment < position.segment));
-    let proven = settle(source, log_id, core, segments.get(needed..).unwrap_or(&[]))?;
+    let settled = settle(source, log_id, core, segments.get(needed..).unwrap_or(&[]))?;
     let options = ScanOptions {
         start: position.map(|position| LogPosition {
             segment: position.segment,
@@ -84,7 +84,8 @@ pub(crate) fn scan_core(
         }),
         start_order,
         released: Some(&released),
-        replayed: proven.filter(|_| how.depth == Depth::Replayed && how.mode == Mode::Strict),
+        replayed: settled.proven.filter(|_| how.depth == Depth::Replayed && how.mode == Mode::Strict),
+        bare: &settled.bare,
         salvage: how.mode == Mode::Salvage,
     };
     CoreScan::run(source, log_id, core, segments, &options)

@@ -3,6 +3,12 @@
 //! After a failed sync the page cache shows data that the medium does not have. Whoever decides on such data where a
 //! log ends decides something else after the next power loss. So each file is asked, by what the cache shows, up to
 //! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
+//!
+//! Not dropped is what the cache shows as zeros, from behind the last frame to the end of the file: most of a segment that
+//! was filled ahead of use. **A frame that the medium has, the cache shows**, since it was written through the cache, to a
+//! place where nothing is ever written over a frame of the same segment: the cache still has it, or asks the medium.
+//! So where the cache has zeros, the medium has no frame of this segment, whatever became of a sync, and there is nothing
+//! to be searched.
 
 use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
 use wal_format::{CoreId, Found, LogId, Origin, SegmentNumber, SegmentSeed};
@@ -10,11 +16,19 @@ use wal_reader::{
     ReadError, SegmentState, Source, SourceFile, open_segment, read_full, read_state, segment_name,
 };
 
+/// What [`settle`] found out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Everything before this place is proven durable.
+    pub(crate) proven: Option<(SegmentNumber, u64)>,
+    /// Segments, and offsets behind which they hold nothing but zeros.
+    pub(crate) bare: Vec<(SegmentNumber, u64)>,
+}
+
 /// Large enough to hold many small frames, small enough to skip most of a large one.
 const STRIDE_BYTES: usize = 4096;
 
-/// Settles the files of one core (`segments`, ascending), from the last one back to one that is proven. Returns the
-/// place (segment, offset) before which everything is.
+/// Settles the files of one core (`segments`, ascending), from the last one back to one in which something is proven.
 ///
 /// # Errors
 /// [`ReadError::Io`]: also of a sync that failed, which is not to be repeated.
@@ -23,7 +37,8 @@ pub(crate) fn settle(
     log_id: LogId,
     core: CoreId,
     segments: &[SegmentNumber],
-) -> Result<Option<(SegmentNumber, u64)>, ReadError> {
+) -> Result<Settled, ReadError> {
+    let mut settled = Settled::default();
     // What the header of a later segment says of an earlier one: segment, offset proven.
     let mut stated: Option<(SegmentNumber, u64)> = None;
     for &segment in segments.iter().rev() {
@@ -40,20 +55,26 @@ pub(crate) fn settle(
             Some(SegmentState::InUse(header)) => Some(header),
             _ => None,
         };
-        let shown = match &header {
+        let (shown, end) = match &header {
             Some(_) => {
                 let seed = SegmentSeed::new(log_id, core, segment);
                 synced_through(&*file, &seed).map_err(|error| failed("read", error))?
             }
-            None => 0,
+            None => (0, 0),
         };
+        let is_bare = is_zero_from(&*file, end).map_err(|error| failed("read", error))?;
         let stated_here = stated.filter(|(at, _)| *at == segment).map_or(0, |(_, through)| through);
         let proven = shown.max(stated_here);
         file.sync().map_err(|error| failed("sync", error))?;
-        file.drop_cache(proven).map_err(|error| failed("drop the cached pages of", error))?;
+        let to = if is_bare { end.max(proven) } else { u64::MAX };
+        file.drop_cache(proven, to).map_err(|error| failed("drop the cached pages of", error))?;
+        if is_bare {
+            settled.bare.push((segment, to));
+        }
         if proven > 0 {
             // Anything durable in a segment says that all earlier ones are.
-            return Ok(Some((segment, proven)));
+            settled.proven = Some((segment, proven));
+            return Ok(settled);
         }
         if let Some(previous) = header.and_then(|header| Some((header.origin, header.previous?))) {
             let (origin, previous) = previous;
@@ -61,11 +82,11 @@ pub(crate) fn settle(
             stated = Some((previous.segment, through));
         }
     }
-    Ok(None)
+    Ok(settled)
 }
 
-/// The highest `synced_through` along the frames of a segment, by their headers alone.
-fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<u64> {
+/// The highest `synced_through` along the frames of a segment, by their headers alone, and where the last of them ends.
+fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<(u64, u64)> {
     let mut buffer = [0; STRIDE_BYTES];
     let (mut at, mut through) = (HEADER_BLOCK_BYTES as u64, 0);
     loop {
@@ -78,7 +99,7 @@ fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<
             }
             let here = at.saturating_add(offset as u64);
             let Ok(Found::Header(header)) = Found::at(seed, here, bytes) else {
-                return Ok(through);
+                return Ok((through, here));
             };
             if header.synced_through <= here {
                 through = through.max(header.synced_through);
@@ -86,6 +107,23 @@ fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<
             offset = offset.saturating_add(header.frame_bytes());
         }
         at = at.saturating_add(offset as u64);
+    }
+}
+
+/// Whether nothing but zeros stands in a file from `from` on.
+fn is_zero_from(file: &dyn SourceFile, mut from: u64) -> std::io::Result<bool> {
+    const ZEROS: [u8; STRIDE_BYTES] = [0; STRIDE_BYTES];
+    let mut buffer = [0; 8 * STRIDE_BYTES];
+    loop {
+        let filled = read_full(file, &mut buffer, from)?;
+        let mut pages = buffer.get(..filled).unwrap_or(&[]).chunks(STRIDE_BYTES);
+        if !pages.all(|page| ZEROS.starts_with(page)) {
+            return Ok(false);
+        }
+        if filled < buffer.len() {
+            return Ok(true);
+        }
+        from = from.saturating_add(filled as u64);
     }
 }
 
@@ -111,7 +149,8 @@ mod tests {
         let source = log.source();
         let file = source.open(&log.core(core).name()).unwrap();
         let seed = SegmentSeed::new(log_id, core, SegmentNumber(0));
-        assert_eq!(synced_through(&*file, &seed).unwrap(), last, "{:?}", sizes.collect::<Vec<_>>());
+        let expected = (last, log.end(core).offset);
+        assert_eq!(synced_through(&*file, &seed).unwrap(), expected, "{:?}", sizes.collect::<Vec<_>>());
     }
 
     #[test]
@@ -140,7 +179,8 @@ mod tests {
             let source = log.source();
             let file = source.open(&log.core(core).name()).unwrap();
             let seed = SegmentSeed::new(log_id, core, SegmentNumber(0));
-            assert_eq!(synced_through(&*file, &seed).unwrap(), if proves { claim } else { 0 }, "{claims}");
+            let proven = if proves { claim } else { 0 };
+            assert_eq!(synced_through(&*file, &seed).unwrap().0, proven, "{claims}");
         }
     }
 
@@ -151,10 +191,14 @@ mod tests {
         let source = FaultySource::new(Arc::new(log.source()), Faults::default());
         let segments: Vec<_> = numbers.iter().copied().map(SegmentNumber).collect();
         let settled = settle(&source, log.log_id(), CoreId(0), &segments).unwrap();
-        assert_eq!(settled, proven.map(|(segment, through)| (SegmentNumber(segment), through)));
+        let proven = proven.map(|(segment, through)| (SegmentNumber(segment), through));
+        assert_eq!(settled.proven, proven);
         let name = |segment| segment_name(CoreId(0), SegmentNumber(segment));
         let asked = |(segment, from): &(u64, u64)| {
-            [format!("sync {}", name(*segment)), format!("drop {} {from}", name(*segment))]
+            let name = name(*segment);
+            // They end with their last frame.
+            let end = log.source().get(&name).unwrap().len();
+            [format!("sync {name}"), format!("drop {name} {from} to {end}")]
         };
         assert_eq!(source.log(), dropped.iter().flat_map(asked).collect::<Vec<_>>());
     }
@@ -189,5 +233,56 @@ mod tests {
         // A file that is gone is passed.
         log.release(core, SegmentNumber(2));
         check_settled(&log, &[0, 1, 2, 3], Some((0, durable.offset)), &[(3, 0), (1, 0), (0, durable.offset)]);
+    }
+
+    #[test]
+    fn zeros_behind_the_last_frame_are_neither_dropped_nor_searched_and_anything_else_is() {
+        let (core, numbers) = (CoreId(0), [SegmentNumber(0), SegmentNumber(1)]);
+        let mut log = LogBuilder::new(LogId([7; 16]));
+        log.put(core, b"a", b"value");
+        log.sync(core);
+        let proven = log.end(core).offset;
+        log.put(core, b"b", b"value");
+        let end = log.end(core).offset;
+        let name = |segment| segment_name(core, segment);
+        // How long the file of segment 0 and that made ahead of use are, and where a byte of them is not zero.
+        let check = |length: usize, odd: Option<(usize, usize)>, bare: [bool; 2]| {
+            let mut source = log.source();
+            source.get_mut(&name(numbers[0])).unwrap().resize(length, 0);
+            source.insert(name(numbers[1]), vec![0; length]);
+            if let Some((file, at)) = odd {
+                source.get_mut(&name(numbers[file])).unwrap()[at] = 1;
+            }
+            let source = FaultySource::new(Arc::new(source), Faults::default());
+            let settled = settle(&source, log.log_id(), core, &numbers).unwrap();
+            let at = |bare, to: u64| if bare { to } else { u64::MAX };
+            let (to, to_ahead) = (at(bare[0], end), at(bare[1], 0));
+            let bare = [(numbers[1], to_ahead), (numbers[0], to)].into_iter();
+            let expected = Settled {
+                proven: Some((numbers[0], proven)),
+                bare: bare.filter(|(_, to)| *to < u64::MAX).collect(),
+            };
+            assert_eq!(settled, expected, "{length} {odd:?}");
+            let asked = |segment, from, to| {
+                [format!("sync {}", name(segment)), format!("drop {} {from} to {to}", name(segment))]
+            };
+            assert_eq!(
+                source.log(),
+                [asked(numbers[1], 0, to_ahead), asked(numbers[0], proven, to)].concat(),
+                "{length} {odd:?}"
+            );
+        };
+        let end = usize::try_from(end).unwrap();
+        for length in [end, end + 1, 8 * STRIDE_BYTES - 1, 8 * STRIDE_BYTES, 8 * STRIDE_BYTES + end, 1 << 20]
+        {
+            check(length, None, [true, true]);
+            for back in [1, 4096, 40_000] {
+                let Some(at) = length.checked_sub(back) else { continue };
+                check(length, Some((1, at)), [true, false]);
+                if at >= end {
+                    check(length, Some((0, at)), [false, true]);
+                }
+            }
+        }
     }
 }

@@ -84,10 +84,12 @@ fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_dec
     let proven = log.end(A).offset;
     log.put(A, b"c", b"value");
     let second = log.core(A).name();
+    let sealed = log.source().get(&first).unwrap().len();
+    let end = log.end(A).offset;
     let source = FaultySource::new(Arc::new(log.source()), Faults::default());
     attempt(&source).unwrap();
     // The last frame says how much of its segment is durable, and thereby that the first segment is.
-    assert_eq!(source.log(), [format!("sync {second}"), format!("drop {second} {proven}")]);
+    assert_eq!(source.log(), [format!("sync {second}"), format!("drop {second} {proven} to {end}")]);
     // Without that frame nothing of the second segment is proven, and of the first what its own frames say.
     let mut log = log.source();
     log.get_mut(&second).unwrap().truncate(proven as usize);
@@ -96,9 +98,9 @@ fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_dec
     let end_of_a = 4096 + 64 + 16;
     let expected = [
         format!("sync {second}"),
-        format!("drop {second} 0"),
+        format!("drop {second} 0 to {proven}"),
         format!("sync {first}"),
-        format!("drop {first} {end_of_a}"),
+        format!("drop {first} {end_of_a} to {sealed}"),
     ];
     assert_eq!(source.log(), expected);
 }
@@ -124,7 +126,11 @@ fn with_a_checkpoint_what_it_does_not_hold_is_synced_and_what_it_holds_is_left_a
     let source = FaultySource::new(Arc::new(log.source()), Faults::default());
     attempt(&source).unwrap();
     let [_, second, third] = &names[..] else { panic!("three segments") };
-    let expected = [third, second].map(|name| [format!("sync {name}"), format!("drop {name} 0")]).concat();
+    let asked = |name: &String| {
+        let end = log.source().get(name).unwrap().len();
+        [format!("sync {name}"), format!("drop {name} 0 to {end}")]
+    };
+    let expected = [third, second].map(asked).concat();
     assert_eq!(source.log(), expected);
 }
 

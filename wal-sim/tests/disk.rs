@@ -94,7 +94,7 @@ fn after_a_failed_sync_the_cache_shows_what_the_medium_never_gets() {
         file.sync_data().unwrap();
         assert_eq!(cached(&disk)[0], 2, "the page is still in the cache");
         let medium = after(&disk, Pick::Nothing).get("a").unwrap()[0];
-        Source::open(&disk, "a").unwrap().drop_cache(0).unwrap();
+        Source::open(&disk, "a").unwrap().drop_cache(0, u64::MAX).unwrap();
         assert_eq!(cached(&disk)[0], medium, "a dropped cache shows the medium");
         lost += u32::from(medium == 1);
     }

@@ -144,8 +144,8 @@ impl SourceFile for WatchedFile {
         at(Step::FileSynced);
         synced
     }
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        let dropped = self.0.drop_cache(from);
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        let dropped = self.0.drop_cache(from, to);
         at(Step::CacheDropped);
         dropped
     }

@@ -138,7 +138,7 @@ impl SourceFile for LiveFile {
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
-    fn drop_cache(&self, _from: u64) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
         Ok(())
     }
 }

@@ -121,9 +121,9 @@ impl SourceFile for FaultyFile {
         self.inner.sync()
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
         self.state.step()?;
-        self.state.note(format!("drop {} {from}", self.name));
-        self.inner.drop_cache(from)
+        self.state.note(format!("drop {} {from} to {to}", self.name));
+        self.inner.drop_cache(from, to)
     }
 }

@@ -66,7 +66,7 @@ impl SourceFile for LookFile {
         if self.settles { self.inner.sync() } else { Ok(()) }
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        if self.settles { self.inner.drop_cache(from) } else { Ok(()) }
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        if self.settles { self.inner.drop_cache(from, to) } else { Ok(()) }
     }
 }

@@ -91,15 +91,16 @@ impl Inode {
         });
     }
 
-    /// Forgets cached pages from `from` on that are not dirty: the next look shows the medium.
-    pub(crate) fn drop_cache(&mut self, from: u64) {
+    /// Forgets cached pages from `from` to `to` that are not dirty: the next look at them shows the medium.
+    pub(crate) fn drop_cache(&mut self, from: u64, to: u64) {
         let is_dirty = |at| {
             let same =
                 |pending: &Pending| matches!(pending.change, Change::Page { at: dirty, .. } if dirty == at);
             self.pending.iter().any(same)
         };
         let first = index(from) / PAGE_BYTES;
-        let clean: Vec<_> = (first..self.cache.pages.len()).filter(|at| !is_dirty(*at)).collect();
+        let end = self.cache.pages.len().min(usize::try_from(to).unwrap_or(usize::MAX).div_ceil(PAGE_BYTES));
+        let clean: Vec<_> = (first..end).filter(|at| !is_dirty(*at)).collect();
         for at in clean {
             self.cache.set_page(at, self.medium.page(at));
         }

@@ -227,7 +227,7 @@ impl SimDisk {
     /// Forgets everything in the cache that is clean.
     pub fn drop_caches(&self) {
         let mut state = self.shared.state.lock();
-        state.files.inodes.iter_mut().for_each(|inode| Arc::make_mut(inode).drop_cache(0));
+        state.files.inodes.iter_mut().for_each(|inode| Arc::make_mut(inode).drop_cache(0, u64::MAX));
     }
 
     /// Counts a call, runs the hook, then `effect` under the lock. `changes`: whether the medium may differ afterwards.

@@ -61,10 +61,10 @@ impl SourceFile for Readable {
         })
     }
 
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
         self.disk.perform(CallKind::DropCache, &self.name, false, |state, begun| {
             begun.error().map_or(Ok(()), Err)?;
-            state.inode(self.file).drop_cache(from);
+            state.inode(self.file).drop_cache(from, to);
             Ok(())
         })
     }

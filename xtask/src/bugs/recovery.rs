@@ -6,7 +6,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "cache-not-dropped",
         file: "wal-recovery/src/settle.rs",
-        old: "file.drop_cache(proven).map_err(|error| failed(\"drop the cached pages of\", error))?;",
+        old: "file.drop_cache(proven, to).map_err(|error| failed(\"drop the cached pages of\", error))?;",
         new: "",
         test: Test::In(
             "wal-recovery",

@@ -133,8 +133,8 @@ impl SourceFile for ProbeSourceFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync()
     }
-    fn drop_cache(&self, from: u64) -> io::Result<()> {
-        self.0.drop_cache(from)
+    fn drop_cache(&self, from: u64, to: u64) -> io::Result<()> {
+        self.0.drop_cache(from, to)
     }
 }
 
