@@ -5,10 +5,21 @@
 //! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
 //!
 //! Not dropped is what the cache shows as zeros, from behind the last frame to the end of the file: most of a segment that
-//! was filled ahead of use. **A frame that the medium has, the cache shows**, since it was written through the cache, to a
-//! place where nothing is ever written over a frame of the same segment: the cache still has it, or asks the medium.
-//! So where the cache has zeros, the medium has no frame of this segment, whatever became of a sync, and there is nothing
-//! to be searched.
+//! was filled ahead of use. **A frame that the medium has, the cache shows**:
+//!
+//! 1. Frames are written through the cache, and of a page that is cached nothing else changes the medium.
+//! 2. Over a frame nothing is written but itself: a page that is written again holds the same frames, and more
+//!    (`FORMAT.md`, rule 5). Zeros go to where nothing was written yet, or to a file without a frame of its number; a number,
+//!    and with it what a frame's checksum begins with, is given to one file once.
+//! 3. So a zero in the cache was written before any frame came there, or read from the medium. In the first case the medium
+//!    has zeros, or, if that write was lost, what the file held in a former life, and no check takes that for a frame of this
+//!    one. In the second it had zeros, and by 1 has them still.
+//!
+//! The other way around nothing is believed: a frame in the cache that is not proven durable is read again. What the medium
+//! has behind the zeros can differ only where a write of zeros was lost, and by bytes that are nobody's frames: the log ends at
+//! the same place, with the same evidence.
+//!
+//! 1 is what a [`SourceFile`] promises. It would not hold of a cache that does not see what another machine wrote.
 
 use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
 use wal_format::{CoreId, Found, LogId, Origin, SegmentNumber, SegmentSeed};

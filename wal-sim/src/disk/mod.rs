@@ -119,6 +119,16 @@ impl SimDisk {
         Self::with_files(image.files(), seed)
     }
 
+    /// Another disk in the same state, cache included; no fault is pending.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let state = self.shared.state.lock();
+        let twin = Self::with_files(state.files.clone(), 0);
+        // What is pending bears the numbers of calls.
+        twin.shared.state.lock().calls = state.calls;
+        twin
+    }
+
     fn with_files(files: Files, seed: u64) -> Self {
         let state = State {
             files,

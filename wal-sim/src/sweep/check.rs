@@ -73,6 +73,18 @@ pub(crate) fn check_disk(disk: &SimDisk, model: &Model, promise: &Promise) -> Re
     Ok(ends)
 }
 
+/// Recovery that finds a process's cache reports what it reports of the medium alone.
+pub(crate) fn check_cache(disk: &SimDisk, model: &Model) -> Result<(), String> {
+    let twin = disk.twin();
+    let (_, warm) = recover(&twin, model, Scope::Everything)?;
+    twin.drop_caches();
+    let (_, cold) = recover(&twin, model, Scope::Everything)?;
+    if warm.report == cold.report {
+        return Ok(());
+    }
+    Err(format!("with a cache recovery reports\n{}\nand without one\n{}", warm.report, cold.report))
+}
+
 /// The consistent cut is whole epochs of all cores, and reaches what was promised.
 fn check_cut(disk: &SimDisk, model: &Model, promise: &Promise) -> Result<(), String> {
     let (ends, recovered) = recover(disk, model, Scope::ConsistentCut)?;

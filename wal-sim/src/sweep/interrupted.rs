@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wal_coordinator::{PerCoreWalManager, Retention, Scope};
 
-use super::check::{check_disk, recover};
+use super::check::{check_cache, check_disk, recover};
 use super::life::{Life, Story, config_of};
 use super::power_loss::{Reference, references};
 use super::run::{Budget, Sweep, Tally};
@@ -186,6 +186,8 @@ impl<'a> Case<'a> {
                         .map_err(|what| format!("{}, power loss, {pick:?}: {what}", within()))?;
                 }
                 let disk = disk.reboot();
+                check_cache(&disk, self.story.model_at(self.calls))
+                    .map_err(|what| format!("{}, started again: {what}", within()))?;
                 self.same(&disk).map_err(|what| format!("{}, started again: {what}", within()))?;
                 let after = disk.snapshot().undecided(Unit::Sector);
                 for pick in [Pick::Nothing, Pick::Seed(random.next())] {

@@ -4,7 +4,7 @@
 
 use wal_coordinator::Retention;
 
-use super::check::{check_disk, check_image};
+use super::check::{check_cache, check_disk, check_image};
 use super::life::{Life, LifeError, Story};
 use super::run::{Budget, Sweep, Tally};
 use crate::disk::{CallKind, Effect, Fault, Pick, Random, SimDisk, Unit};
@@ -132,6 +132,7 @@ impl IoErrors {
             story.forget_written();
         }
         story.errors.clear();
+        check_cache(&disk, story.model_at(disk.calls())).map_err(|what| format!("started again: {what}"))?;
         story.live(&disk, &NEXT).map_err(|error| format!("started again: {}", error.message()))?;
         if let Some(error) = story.errors.first() {
             return Err(format!("started again, and: {error}"));

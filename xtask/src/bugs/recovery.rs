@@ -16,6 +16,17 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "after EIO and a restart, recovery believes what only the page cache has",
     },
     Bug {
+        name: "zeros-taken-for-granted",
+        file: "wal-recovery/src/settle.rs",
+        old: "let to = if is_bare {",
+        new: "let is_bare = true;\n        let to = if is_bare {",
+        test: Test::Unit(
+            "wal-recovery",
+            "settle::tests::zeros_behind_the_last_frame_are_neither_dropped_nor_searched_and_anything_else_is",
+        ),
+        harm: "frames behind damage are not searched for: entries that had been durable are cut off without a word",
+    },
+    Bug {
         name: "inherited-files-not-synced",
         file: "wal-recovery/src/settle.rs",
         old: "file.sync().map_err(|error| failed(\"sync\", error))?;",
