@@ -164,7 +164,8 @@ fn inherit(
     }
 }
 
-/// Segments that were made ahead and never used go back to the pool; numbers are not used twice.
+/// Segments that were made ahead and never used go back to the pool; numbers are not used twice. The decision is not recorded
+/// yet: a recovery that finds them gone must decide the same.
 fn recycle_prepared(supply: &SegmentSupply, resume: &ResumePoints) {
     for core in &resume.cores {
         // What cannot be recycled is empty, and in nobody's way.

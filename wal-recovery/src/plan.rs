@@ -163,6 +163,10 @@ fn resume_core(
     let named = manifest.and_then(|manifest| manifest.core(scan.core)).map(|position| position.segment);
     let free = inventory.free.iter().filter(|(other, _)| *other == scan.core).map(|(_, segment)| *segment);
     let used = inventory.segments_of(scan.core).iter().copied().chain(named).chain(free);
+    // A file that lost its header stands between others: without it, a recovery before the decision is on disk would miss it.
+    let is_prepared = |segment: &SegmentNumber| scan.prepared.contains(segment);
+    let highest =
+        inventory.segments_of(scan.core).iter().copied().filter(|segment| !is_prepared(segment)).max();
     // An offset inside the header block: not even the first segment can be read.
     let exists = scan.exists && core.end.offset >= wal_format::limits::HEADER_BLOCK_BYTES as u64;
     CoreResume {
@@ -173,7 +177,7 @@ fn resume_core(
         last_epoch: core.order.epoch.max(cut),
         next_segment: used.max().map_or(SegmentNumber(0), SegmentNumber::next),
         has_discards: scan.discarded.residue || core.end.place() < scan.end.place(),
-        prepared: scan.prepared.clone(),
+        prepared: scan.prepared.iter().copied().filter(|segment| Some(*segment) > highest).collect(),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct CoreResume {
     pub next_segment: SegmentNumber,
     /// Something lies behind `end` that is neither zero nor of a file's former life.
     pub has_discards: bool,
-    /// Files made ahead of use that hold nothing of this log, ascending.
+    /// Files made ahead of use that hold nothing of this log, ascending, above all that do: nobody misses one that is gone.
     pub prepared: Vec<SegmentNumber>,
 }
 

@@ -125,6 +125,35 @@ fn a_prepared_file_is_no_part_of_the_log() {
 }
 
 #[test]
+fn a_file_that_lost_its_header_stays_as_long_as_the_decision_needs_it() {
+    // Three segments are written before the first sync; of one the power loss left nothing.
+    for (lost, kept) in [(0, &[][..]), (1, &["a"])] {
+        let mut log = LogBuilder::new(LOG);
+        for (segment, key) in [b"a", b"b", b"c"].into_iter().enumerate() {
+            if segment > 0 {
+                let end = log.end(A);
+                log.begin(A, SegmentNumber(segment as u64), Origin::Rotation, Some(end));
+            }
+            log.put(A, key, b"value");
+        }
+        let mut source = log.source();
+        let name = |segment| wal_reader::segment_name(A, SegmentNumber(segment));
+        source.get_mut(&name(lost)).unwrap().fill(0);
+        source.insert(name(3), vec![0; 8192]);
+        check(&source, kept);
+        let (_, recovered) = recover(&source).unwrap();
+        let resume = &recovered.resume.cores[0];
+        assert_eq!(resume.prepared, [SegmentNumber(3)], "{}", recovered.report);
+        // Without what is said to be prepared, as after a power loss while the log is opened: the same.
+        source.remove(&name(3));
+        check(&source, kept);
+        // Without the other: another log.
+        source.remove(&name(lost));
+        assert!(recover(&source).is_err());
+    }
+}
+
+#[test]
 fn a_recycled_file_that_a_checkpoint_released_is_prepared() {
     let mut log = LogBuilder::new(LOG);
     log.put(A, b"a", b"value");

@@ -27,6 +27,18 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "frames behind damage are not searched for: entries that had been durable are cut off without a word",
     },
     Bug {
+        name: "files-between-others-used-again",
+        file: "wal-recovery/src/plan.rs",
+        old: "filter(|segment| Some(*segment) > highest)",
+        new: "filter(|_| true)",
+        test: Test::In(
+            "wal-recovery",
+            "chains",
+            "a_file_that_lost_its_header_stays_as_long_as_the_decision_needs_it",
+        ),
+        harm: "after two power losses, the second while opening, recovery refuses a log from which nothing durable is missing",
+    },
+    Bug {
         name: "inherited-files-not-synced",
         file: "wal-recovery/src/settle.rs",
         old: "file.sync().map_err(|error| failed(\"sync\", error))?;",
