@@ -212,6 +212,22 @@ fn opening_and_recovery_tell_what_was_scanned_decided_and_replayed() {
 }
 
 #[test]
+fn a_failed_write_is_told_with_its_file_and_then_that_the_log_goes_on() {
+    let (_directory, path) = place();
+    let watched = Watched::new(&path);
+    let mut manager = PerCoreWalManager::new(watched.under(on_one_thread(&path, 1))).unwrap();
+    manager.writer(0).append_put(b"key", b"value").unwrap();
+    manager.writer(0).sync().unwrap();
+    manager.writer(0).append_put(b"key", b"value").unwrap();
+    watched.fail(Kind::Write, "wal-00000", 0, 1, std::io::ErrorKind::Other);
+    let (_, told) = Collecting::watch(|| manager.writer(0).sync().unwrap());
+    let events: Vec<_> = told.iter().map(|one| (one.name.as_str(), one.level)).collect();
+    assert_eq!(events, [("write failed", Level::WARN), ("continued on a fresh segment", Level::INFO)]);
+    assert!(told[0].fields["error"].contains("cannot write"), "{:?}", told[0]);
+    assert!(told[0].fields["error"].contains("wal-00000-0000000000000000.log"), "{:?}", told[0]);
+}
+
+#[test]
 fn a_failed_sync_is_told_and_then_that_the_log_goes_on_or_is_poisoned() {
     for retention in [Retention::UntilDurable, Retention::UntilWritten] {
         let (_directory, path) = place();

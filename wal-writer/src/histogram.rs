@@ -140,7 +140,7 @@ impl Histogram {
 pub(crate) fn bucket_of(value: u64) -> usize {
     let shift = value.checked_ilog2().map_or(0, |bits| bits.saturating_sub(SUB_BITS));
     let bucket = (u64::from(shift) << SUB_BITS) + (value >> shift);
-    usize::try_from(bucket).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
+    usize::try_from(bucket).unwrap_or(usize::MAX).min(BUCKETS - 1)
 }
 
 /// Lowest value of a bucket.

@@ -268,6 +268,8 @@ mod tests {
                 // It has looked often enough to say for whom it waits, and cannot have gone on.
                 assert_eq!(told.recv(), Ok(1), "closed while an append was in flight");
                 assert_eq!(global.current(), Epoch(first + 1));
+                // However often it looks again.
+                (0..2_000).for_each(|_| std::thread::yield_now());
                 pinned.unpin(Sequence(23));
                 assert_eq!(closing.join().unwrap(), (Epoch(first), vec![Sequence(5), Sequence(23)]));
             });

@@ -127,6 +127,8 @@ fn a_failed_sync_is_no_sync_and_what_is_written_again_is_counted_once() {
         let frames: Vec<_> =
             segments.iter().flat_map(|segment| &segment.frames).map(|(_, frame)| frame).collect();
         assert_eq!(stats.frames, frames.len() as u64, "{kind:?}");
+        let bytes: usize = frames.iter().map(|frame| frame.frame_bytes()).sum();
+        assert_eq!(stats.bytes, bytes as u64, "{kind:?}");
         let repeated: Vec<_> =
             frames.iter().map(|frame| (frame.first_sequence, frame.payload_bytes)).collect();
         let once: std::collections::BTreeMap<_, _> = repeated.iter().copied().collect();
