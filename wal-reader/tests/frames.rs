@@ -41,7 +41,7 @@ impl SourceFile for Noting {
         Ok(())
     }
 
-    fn drop_cache(&self, _from: u64) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
         Ok(())
     }
 }

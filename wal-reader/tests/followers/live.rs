@@ -102,7 +102,7 @@ impl SourceFile for Counted {
         Ok(())
     }
 
-    fn drop_cache(&self, _from: u64) -> io::Result<()> {
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
         Ok(())
     }
 }
