@@ -157,7 +157,7 @@ impl Lane {
         let is_new = !self.discovered.spans.is_empty();
         self.discovered.spans.drain(..).for_each(|(span, file)| self.reader.extend(span, Some(file)));
         let moved = moved?;
-        if !is_new && self.point.next == self.trail.sequence() {
+        if !is_new {
             self.trail.let_go();
         }
         let is_whole = self.trail.is_attached() && !self.trail.is_in_doubt();
@@ -282,37 +282,27 @@ impl Lane {
             Some(released) if released.sequence > self.point.next => {
                 Some(self.fell_behind(released.sequence))
             }
-            Some(released) if released.sequence == self.point.next => {
+            Some(released) => {
                 self.floor = released.segment;
                 None
             }
-            _ => Some(error),
+            None => Some(error),
         }
     }
 
-    /// The log begins behind what comes next: released up to there, if the checkpoint says so.
-    fn begins_later(&mut self, oldest: Sequence) -> FollowError {
-        let manifest = match read_manifest(&*self.source, self.log_id) {
-            Ok(manifest) => manifest,
-            Err(error) => return self.fail(error.into()),
+    /// The log begins behind what comes next: if no checkpoint holds that (see [`Self::judge`]), it is missing.
+    fn begins_later(&self, oldest: Sequence) -> FollowError {
+        let defect = Defect {
+            path: self.source.path(""),
+            core: self.core,
+            segment: SegmentNumber(0),
+            offset: 0,
+            sequence: self.point.next,
+            sequence_end: Some(oldest),
+            evidence: None,
+            reason: "no segment holds them, and no checkpoint does".to_owned(),
         };
-        let released = manifest.as_ref().and_then(|manifest| manifest.core(self.core));
-        if released.is_some_and(|released| released.sequence >= oldest) {
-            return self.fell_behind(oldest);
-        }
-        self.fail(
-            ReadError::Missing(Box::new(Defect {
-                path: self.source.path(""),
-                core: self.core,
-                segment: SegmentNumber(0),
-                offset: 0,
-                sequence: self.point.next,
-                sequence_end: Some(oldest),
-                evidence: None,
-                reason: "no segment holds them, and no checkpoint does".to_owned(),
-            }))
-            .into(),
-        )
+        ReadError::Missing(Box::new(defect)).into()
     }
 
     fn fail(&mut self, error: FollowError) -> FollowError {

@@ -131,7 +131,7 @@ impl Trail {
         self.file.as_ref().filter(|(last, _)| *last == segment).map(|(_, file)| Arc::clone(file))
     }
 
-    /// Everything was handed out: a segment that is complete is not needed any more.
+    /// Nothing more was found: a segment that is complete is not needed to look on.
     pub(crate) fn let_go(&mut self) {
         if self.sealed {
             self.file = None;
@@ -388,7 +388,7 @@ impl Trail {
             }
             if let Some(previous) = link.previous {
                 header = self.header_of(source, previous.segment)?;
-                if header.is_none() && link.first_sequence > wanted {
+                if header.is_none() {
                     header = self.joined_below(source, segments, previous.segment, &link)?;
                 }
             }

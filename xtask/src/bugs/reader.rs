@@ -263,7 +263,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "follower-joins-nothing",
         file: "wal-reader/src/follow/trail.rs",
-        old: "if header.is_none() && link.first_sequence > wanted {",
+        old: "if header.is_none() {",
         new: "if header.is_none() && link.first_sequence < wanted {",
         test: Test::In(
             "wal-coordinator",
