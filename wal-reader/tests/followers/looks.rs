@@ -7,10 +7,29 @@ use std::time::{Duration, Instant};
 
 use wal_format::{Epoch, OperationRef, OrderKey, SegmentNumber, Sequence};
 use wal_reader::testing::LogBuilder;
-use wal_reader::{Level, MemorySource, MergedFollower, PerCoreWalReader, Source, SourceFile, Start};
+use wal_reader::{
+    CorePoint, Level, MemorySource, MergedFollower, PerCoreWalReader, Position, Source, SourceFile, Start,
+};
 
 use crate::live::{Live, put};
 use crate::{A, B, LOG, MIB};
+
+#[test]
+fn what_is_needed_begins_with_what_was_found_and_not_handed_out() {
+    let mut log = LogBuilder::new(LOG);
+    for segment in 0..4 {
+        put(&mut log, A);
+        log.rotate(A);
+        log.release(A, SegmentNumber(segment));
+    }
+    put(&mut log, A);
+    log.rotate(A);
+    let mut position = Position::beginning(LOG);
+    position.cores.insert(A, CorePoint { next: Sequence(4), ..CorePoint::default() });
+    let mut follower = Live::of(&log).merged(Level::Durable, Start::At(position));
+    assert!(!follower.advance().unwrap());
+    assert_eq!(follower.needed().collect::<Vec<_>>(), [(A, SegmentNumber(4))]);
+}
 
 #[test]
 fn what_comes_is_waited_for_and_counted_whoever_follows() {

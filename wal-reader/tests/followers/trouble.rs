@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use wal_format::{CorePosition, Epoch, LogId, Manifest, Origin, SegmentNumber, Sequence};
+use wal_format::{CorePosition, Epoch, LogId, Manifest, OperationRef, Origin, SegmentNumber, Sequence};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{
-    CorePoint, FollowError, Level, MemorySource, MergedFollower, PerCoreWalReader, Position, ReadError,
-    Source, SourceFile, Start,
+    CorePoint, FollowError, Level, LogPosition, MemorySource, MergedFollower, PerCoreWalReader, Position,
+    ReadError, Source, SourceFile, Start,
 };
 
 use crate::live::{Live, put};
@@ -258,6 +258,148 @@ fn a_segment_that_is_linked_to_and_not_there_yet_is_waited_for() {
         for sequence in 1..3 {
             assert!(follower.advance().unwrap(), "{looks} looks");
             assert_eq!(follower.entry().sequence, Sequence(sequence));
+        }
+    }
+}
+
+/// Shows damage to whoever does not look at 64 bytes first, as a follower does that looks how far the log reaches.
+struct TwoFaced(MemorySource);
+
+struct TwoFacedFile {
+    inner: Box<dyn SourceFile>,
+    is_trusted: Mutex<Option<bool>>,
+}
+
+impl Source for TwoFaced {
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.0.names()
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn SourceFile>> {
+        Ok(Box::new(TwoFacedFile { inner: self.0.open(name)?, is_trusted: Mutex::new(None) }))
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path(name)
+    }
+}
+
+impl SourceFile for TwoFacedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let is_trusted = *self.is_trusted.lock().unwrap().get_or_insert(buf.len() == 64);
+        let count = self.inner.read_at(buf, offset)?;
+        if !is_trusted && offset >= 4096 {
+            buf[..count].fill(0xee);
+        }
+        Ok(count)
+    }
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn drop_cache(&self, _from: u64, _to: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_fails_its_check_when_it_is_handed_out_and_again_is_an_error() {
+    let mut log = LogBuilder::new(LOG);
+    put(&mut log, A);
+    let source: Arc<dyn Source> = Arc::new(TwoFaced(log.source()));
+    let mut core = PerCoreWalReader::follow(source, LOG, A, Level::Written, Start::Checkpoint).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(core.advance(), Err(FollowError::Read(ReadError::Corrupt(_)))));
+    }
+}
+
+#[test]
+fn what_was_found_and_is_gone_without_having_been_durable_is_not_handed_out() {
+    let (live, mut log) = (Live::default(), LogBuilder::new(LOG));
+    for _ in 0..3 {
+        log.put(A, b"lost", b"value");
+    }
+    live.show(&log.source());
+    let mut follower = live.merged(Level::Durable, Start::At(Position::beginning(LOG)));
+    assert!(!follower.advance().unwrap());
+    // A power loss took all of it. The next life writes other entries, of which core 1 knows first.
+    live.show(&LogBuilder::new(LOG).source());
+    assert!(!follower.advance().unwrap());
+    let mut log = LogBuilder::new(LOG);
+    log.barrier(B, 1, 1, &[(0, 2), (1, 0)]);
+    live.show(&log.source());
+    assert!(!follower.advance().unwrap());
+    for _ in 0..2 {
+        log.put(A, b"kept", b"value");
+    }
+    live.show(&log.source());
+    for sequence in 0..2 {
+        assert!(follower.advance().unwrap());
+        let entry = follower.entry();
+        assert_eq!(entry.sequence, Sequence(sequence));
+        assert_eq!(entry.operation, OperationRef::Put { key: b"kept", value: b"value" });
+    }
+    assert!(!follower.advance().unwrap());
+}
+
+#[test]
+fn an_entry_that_was_replaced_at_the_end_of_its_segment_is_noticed() {
+    let of = |timestamp| {
+        let mut log = LogBuilder::new(LOG);
+        put(&mut log, A);
+        log.set_clock(timestamp);
+        put(&mut log, A);
+        log.rotate(A);
+        log.set_clock(5000);
+        put(&mut log, A);
+        log.barrier(A, 1, 0, &[(0, 3)]);
+        log
+    };
+    let mut follower = Live::of(&of(2000)).core(Level::Written, Start::Checkpoint);
+    assert!(follower.advance().unwrap() && follower.advance().unwrap());
+    let start = Start::At(follower.position());
+    let mut same = Live::of(&of(2000)).core(Level::Written, start.clone());
+    assert!(same.advance().unwrap());
+    assert_eq!(same.entry().sequence, Sequence(2));
+    let error = Live::of(&of(2001)).core(Level::Written, start).advance().unwrap_err();
+    assert!(matches!(error, FollowError::TakenBack { core: A, sequence: Sequence(1) }), "{error}");
+}
+
+#[test]
+fn a_segment_that_was_given_up_says_nothing_and_the_next_one_says_it_all_again() {
+    for entries in 0..3 {
+        for read in 0..=entries {
+            let (live, mut log) = (Live::default(), LogBuilder::new(LOG));
+            put(&mut log, A);
+            put(&mut log, A);
+            log.rotate(A);
+            let end = LogPosition { segment: SegmentNumber(0), ..log.end(A) };
+            let end = LogPosition {
+                offset: log.source().get("wal-00000-0000000000000000.log").unwrap().len() as u64,
+                ..end
+            };
+            let (clock, last) = (log.clock(), log.core(A).timestamp);
+            for _ in 0..entries {
+                put(&mut log, A);
+            }
+            live.show(&log.source());
+            let mut follower = live.core(Level::Written, Start::Checkpoint);
+            for sequence in 0..2 + read {
+                assert!(follower.advance().unwrap());
+                assert_eq!(follower.entry().sequence, Sequence(sequence));
+            }
+            log.core(A).timestamp = last;
+            log.begin(A, SegmentNumber(2), Origin::Continuation, Some(end));
+            log.set_clock(clock);
+            for _ in 0..5 {
+                put(&mut log, A);
+            }
+            live.show(&log.source());
+            for sequence in 2 + read..7 {
+                assert!(follower.advance().unwrap(), "{entries} {read}");
+                assert_eq!(follower.entry().sequence, Sequence(sequence), "{entries} {read}");
+            }
+            assert!(!follower.advance().unwrap());
         }
     }
 }
