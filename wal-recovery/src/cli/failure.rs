@@ -127,3 +127,57 @@ impl From<io::Error> for Failure {
         Self::Output(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wal_format::{CoreId, FormatError, SegmentNumber, Sequence};
+    use wal_reader::Defect;
+
+    fn defect() -> Box<Defect> {
+        Box::new(Defect {
+            path: PathBuf::new(),
+            core: CoreId(0),
+            segment: SegmentNumber(0),
+            offset: 0,
+            sequence: Sequence(0),
+            sequence_end: None,
+            evidence: None,
+            reason: String::new(),
+        })
+    }
+
+    fn io(kind: io::ErrorKind) -> ReadError {
+        ReadError::Io { operation: "read", path: PathBuf::new(), cause: kind.into() }
+    }
+
+    fn format(cause: FormatError) -> ReadError {
+        ReadError::Format { path: PathBuf::new(), cause }
+    }
+
+    #[test]
+    fn every_error_of_reading_has_its_code_and_some_mean_nothing_while_an_engine_runs() {
+        let path = PathBuf::new;
+        let (core, segment) = (CoreId(0), SegmentNumber(0));
+        let malformed = FormatError::Malformed { what: "frame", detail: "" };
+        for (error, code, is_of_released) in [
+            (io(io::ErrorKind::NotFound), IO, true),
+            (io(io::ErrorKind::PermissionDenied), IO, false),
+            (ReadError::OutOfMemory { path: path(), bytes: 1 }, IO, false),
+            (ReadError::Corrupt(defect()), DAMAGED, true),
+            (ReadError::Missing(defect()), DAMAGED, true),
+            (ReadError::Misplaced { path: path(), core, segment }, DAMAGED, true),
+            (ReadError::RunMissing { path: path(), run: 0 }, DAMAGED, true),
+            (ReadError::RunCorrupt { path: path(), run: 0, offset: 0, reason: String::new() }, DAMAGED, true),
+            (format(malformed), DAMAGED, false),
+            (format(FormatError::Version { what: "segment", found: 9, supported: 1 }), USAGE, false),
+        ] {
+            let what = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit_code(), code, "{what}");
+            let failure = failure.while_running();
+            assert_eq!(matches!(failure, Failure::Moving(_)), is_of_released, "{what}");
+            assert_eq!(failure.exit_code(), if is_of_released { IO } else { code }, "{what}");
+        }
+    }
+}

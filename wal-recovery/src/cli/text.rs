@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         assert_eq!(
-            (count(7), count(1234), count(1_234_567)),
-            ("7".into(), "1 234".into(), "1 234 567".into())
+            (count(7), count(123), count(1234), count(1_234_567)),
+            ("7".into(), "123".into(), "1 234".into(), "1 234 567".into())
         );
         assert_eq!(
             (bytes(1023), bytes(1024), bytes(u64::MAX)),
@@ -162,6 +162,44 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(range(Some((3, 9))), "3-9");
         assert_eq!(counted(1, "entry", "entries"), "1 entry");
+    }
+
+    #[test]
+    fn a_time_span_is_told_in_the_unit_that_leaves_few_digits() {
+        for (micros, text) in [
+            (0, "0 us"),
+            (999, "999 us"),
+            (1000, "1 ms"),
+            (999_000, "999 ms"),
+            (1_000_000, "1.0 s"),
+            (9_900_000, "9.9 s"),
+            (10_000_000, "10 s"),
+            (119_000_000, "119 s"),
+            (120_000_000, "2 min"),
+            (7_199_000_000, "120 min"),
+            (7_200_000_000, "2 h"),
+            (172_799_000_000, "48 h"),
+            (172_800_000_000, "2 days"),
+        ] {
+            assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn days_follow_each_other_through_four_centuries() {
+        let (mut expected, mut lengths) = ((1970, 1, 1), [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]);
+        for day in 0..146_097 * 2 {
+            assert_eq!(civil(day), expected);
+            let (year, month, of_month): (u64, usize, u64) =
+                (expected.0, usize::try_from(expected.1).unwrap(), expected.2);
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            lengths[1] = if is_leap { 29 } else { 28 };
+            expected = match (of_month < lengths[month - 1], month) {
+                (true, _) => (year, expected.1, of_month + 1),
+                (false, 12) => (year + 1, 1, 1),
+                (false, _) => (year, expected.1 + 1, 1),
+            };
+        }
     }
 
     #[test]
