@@ -12,7 +12,7 @@ Runs writer, coordinator, checkpoints, recovery and reopening on a simulated dis
 of the table in docs/testing.md at every place, and compares what comes back with an oracle.
 
 Options:
-  --images N     how much to try, over all rows; the gate takes 1000000, a campaign more
+  --images N     images of power losses, and of the rest in proportion; the gate takes 1000000
   --seed S       the seed of everything that is drawn
   --only ROWS    only these rows, by their name or their number in the table
   --unit U       only this part of the row: a failure says which

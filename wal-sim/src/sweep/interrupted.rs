@@ -11,7 +11,7 @@ use super::power_loss::{Reference, references};
 use super::run::{Budget, Sweep, Tally};
 use crate::disk::{CallKind, Fault, Image, Pick, Random, SimDisk, Snapshot, Unit};
 
-/// Of everything that the budget is for, this row's part.
+/// Of the images of power losses, how many are tried here.
 const SHARE_PERCENT: u64 = 10;
 /// What one unit comes to, about.
 const CASES_A_UNIT: u64 = 500;

@@ -14,8 +14,6 @@ use crate::disk::{CallKind, Image, Pick, Random, SimDisk, Snapshot, Undecided, U
 const WHOLE_ONE_IN: u64 = 40;
 /// All subsets of eight slots.
 const ALL_MAX: u64 = 256;
-/// Of everything that the budget is for, this row's part.
-const SHARE_PERCENT: u64 = 60;
 
 /// Lives on one disk, one after the other, and all that was written and promised.
 pub(crate) struct Reference {
@@ -78,7 +76,7 @@ pub(crate) fn prepare(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
             }
         }
     }
-    let images = budget.images / 100 * SHARE_PERCENT;
+    let images = budget.images;
     let step = (counted / images.max(1)).max(1) as usize;
     let draws = images.saturating_sub(counted) / u64::max(uncounted, 1);
     Ok(Box::new(PowerLoss { references, draws: draws.max(4), step, seed: budget.seed }))

@@ -13,7 +13,7 @@ use super::rows::Row;
 /// How much a row may try, and with which draws.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Images, damaged logs or runs, of all rows together; each row takes its share.
+    /// Images of power losses; the other rows try in proportion, those that can be tried out are.
     pub images: u64,
     /// Of everything that is drawn.
     pub seed: u64,
