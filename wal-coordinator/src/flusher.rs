@@ -251,3 +251,130 @@ pub(crate) fn serve(log: &CoreLog) {
 fn thread_error(cause: std::io::Error) -> PerCoreWalError {
     PerCoreWalError::Io { operation: "start a thread for", path: "the log".into(), cause }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use wal_format::{FileName, SegmentNumber, Sequence};
+
+    use super::*;
+    use crate::{PerCoreWalConfig, PerCoreWalManager};
+
+    /// A log of two cores whose second one gets no file until it is let, and a flusher of all of it that ticks by hand.
+    fn log(work: impl FnOnce(&mut PerCoreWalManager, &Loop, &dyn Fn())) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut manager = PerCoreWalManager::new(PerCoreWalConfig::new(&path, 2).inline()).unwrap();
+        // Numbers are used once, at every attempt another.
+        let taken = (0..1_000).map(|number| FileName::Segment(CoreId(1), SegmentNumber(number)).to_string());
+        let taken: Vec<_> = taken.map(|name| path.join(name)).collect();
+        manager.writer(1).append_put(b"key", b"value").unwrap();
+        manager.writer(1).sync().unwrap();
+        for file in &taken[1..] {
+            std::fs::write(file, b"").unwrap();
+        }
+        let shared = Arc::clone(manager.shared());
+        let (_sender, inbox) = unbounded();
+        let flusher = Loop { shared, number: 0, count: 1, inbox, memory_time_max: Duration::ZERO };
+        work(&mut manager, &flusher, &|| taken[1..].iter().for_each(|file| drop(std::fs::remove_file(file))));
+    }
+
+    /// Makes the log of core 1 need its next file, and somebody wait for that.
+    fn need_a_file(manager: &mut PerCoreWalManager) {
+        let log = Arc::clone(manager.writer(1).log());
+        log.request_seal(manager.writer(1).epoch().next());
+        manager.writer(0).append_put(b"key", b"value").unwrap();
+        manager.advance_epoch();
+        manager.writer(1).append_put(b"key", b"value").unwrap();
+        log.durable_receipt(Sequence(2)).start();
+    }
+
+    #[test]
+    fn a_log_that_somebody_waits_for_is_given_up_at_the_hundredth_tick_without_a_file() {
+        log(|manager, flusher, _| {
+            need_a_file(manager);
+            let mut stuck = vec![0; 2];
+            for tick in 1..=STUCK_TICKS_MAX {
+                assert!(flusher.shared.logs[1].check().is_ok(), "given up before tick {tick}");
+                flusher.tick(&mut stuck);
+                assert_eq!(stuck, [0, tick]);
+            }
+            assert!(matches!(flusher.shared.logs[1].check(), Err(WriterError::Poisoned { .. })));
+            assert!(flusher.shared.logs[0].check().is_ok(), "the other one goes on");
+        });
+    }
+
+    #[test]
+    fn a_tick_that_finds_a_file_begins_the_count_anew() {
+        log(|manager, flusher, let_it| {
+            need_a_file(manager);
+            let mut stuck = vec![0; 2];
+            (1..STUCK_TICKS_MAX).for_each(|_| flusher.tick(&mut stuck));
+            assert_eq!(stuck, [0, STUCK_TICKS_MAX - 1]);
+            let_it();
+            flusher.tick(&mut stuck);
+            assert_eq!((stuck, flusher.shared.logs[1].durable()), (vec![0, 0], Sequence(2)));
+        });
+    }
+
+    /// An epoch that waits for its end on that core, for which nobody waits at the log itself.
+    #[test]
+    fn a_core_whose_end_of_an_epoch_finds_no_file_is_given_up_and_no_other() {
+        log(|manager, flusher, _| {
+            let log = Arc::clone(manager.writer(1).log());
+            log.request_seal(manager.writer(1).epoch().next());
+            manager.writer(0).append_put(b"key", b"value").unwrap();
+            manager.advance_epoch();
+            manager.writer(1).append_put(b"key", b"value").unwrap();
+            let epoch = manager.advance_epoch();
+            assert!(!log.is_wanted() && manager.durable_epoch() < epoch);
+            for index in [0, 1] {
+                let error = flusher.shared.deferred_error(index);
+                assert_eq!(matches!(error, Some(WriterError::Io { .. })), index == 1, "{index}: {error:?}");
+            }
+            let mut stuck = vec![0; 2];
+            for tick in 1..=STUCK_TICKS_MAX {
+                assert!(log.check().is_ok(), "given up before tick {tick}");
+                flusher.tick(&mut stuck);
+                assert_eq!(stuck, [0, tick]);
+            }
+            assert!(matches!(log.check(), Err(WriterError::Poisoned { .. })));
+        });
+    }
+
+    #[test]
+    fn a_flusher_serves_its_own_logs_and_no_others() {
+        for number in 0..2 {
+            log(|manager, flusher, let_it| {
+                let_it();
+                manager.writer(0).append_put(b"key", b"value").unwrap();
+                manager.writer(1).append_put(b"key", b"value").unwrap();
+                let (shared, (_sender, inbox)) = (Arc::clone(&flusher.shared), unbounded());
+                let one = Loop { shared, number, count: 2, inbox, memory_time_max: Duration::ZERO };
+                one.tick(&mut [0, 0]);
+                let logs = &flusher.shared.logs;
+                assert_eq!(
+                    [0, 1].map(|index| logs[index].written() == logs[index].appended()),
+                    [number == 0, number == 1]
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn a_tick_writes_out_what_is_in_memory_and_syncs_what_is_waited_for() {
+        log(|manager, flusher, let_it| {
+            let_it();
+            manager.writer(0).append_put(b"key", b"value").unwrap();
+            let log = Arc::clone(manager.writer(0).log());
+            let mut stuck = vec![0; 2];
+            flusher.tick(&mut stuck);
+            assert_eq!((log.written(), log.durable()), (Sequence(1), Sequence(0)));
+            log.durable_receipt(Sequence(1)).start();
+            flusher.tick(&mut stuck);
+            assert_eq!(log.durable(), Sequence(1));
+            assert_eq!(stuck, [0, 0]);
+        });
+    }
+}

@@ -43,3 +43,25 @@ impl Storage for LockedStorage {
         self.inner.path(name)
     }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use wal_writer::DirectoryStorage;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_asked_for_through_it_is_the_storage_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner: Arc<dyn Storage> = Arc::new(DirectoryStorage::new(directory.path()));
+        let own = inner.lock("own").unwrap().unwrap();
+        let locked = LockedStorage::new(Arc::clone(&inner), own);
+        assert!(locked.lock("own").unwrap().is_none(), "held while it lives");
+        let other = locked.lock("other").unwrap();
+        assert!(other.is_some() && inner.lock("other").unwrap().is_none());
+        drop(locked);
+        assert!(inner.lock("own").unwrap().is_some());
+    }
+}

@@ -251,3 +251,19 @@ fn needed_from(manifest: Option<&Manifest>, core: CoreId) -> LogPosition {
         },
     }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_may_hold_what_it_was_said_to_and_not_a_byte_more() {
+        for (bytes_max, is_held) in [(Some(0), false), (Some(99), false), (Some(100), true), (None, true)] {
+            let retention = Arc::new(Retention::new(None));
+            let cores = [CoreId(0), CoreId(1)];
+            let pin = retention.pin_follower("replica", &cores, bytes_max);
+            retention.enforce(|core, _, _| 40 + 20 * u64::from(core.0));
+            assert_eq!(pin.holds(), is_held, "{bytes_max:?}");
+        }
+    }
+}

@@ -23,6 +23,9 @@
 //!
 //! No loop here waits.
 
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests;
+
 use std::sync::Arc;
 
 use wal_format::{Barrier, CoreId, Epoch, FileName, LogId, SegmentNumber, Sequence};
@@ -441,15 +444,13 @@ impl Shared {
 struct EpochDriver(Arc<Shared>);
 
 impl Driver for EpochDriver {
-    fn wanted(&self, target: u64, may_block: bool) {
+    /// Without flushers, nothing: who is about to block does it himself, in `drive`.
+    fn wanted(&self, target: u64, _may_block: bool) {
         let shared = &self.0;
-        if shared.current_epoch().0 > target {
-            return;
-        }
-        match &shared.flushers {
-            Some(flushers) => flushers.close_epoch(Epoch(target)),
-            None if may_block => drop(shared.advance_epoch(Reason::Awaited)),
-            None => {}
+        if let Some(flushers) = &shared.flushers
+            && shared.current_epoch().0 <= target
+        {
+            flushers.close_epoch(Epoch(target));
         }
     }
 

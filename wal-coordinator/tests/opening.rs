@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{Kind, Watched, config, contents, flip, frames, log_id, place, recover, says, segment_files};
-use wal_coordinator::{CheckpointCoordinator, PerCoreWalConfig, PerCoreWalManager, WriterError};
-use wal_format::{FrameKind, HeaderBlock, Origin, SegmentHeader};
+use wal_coordinator::{CheckpointCoordinator, CoreId, PerCoreWalConfig, PerCoreWalManager, WriterError};
+use wal_format::{FrameKind, HeaderBlock, Origin, SegmentHeader, SegmentNumber};
 
 fn headers(path: &Path, core: u16) -> Vec<SegmentHeader> {
     let files = segment_files(path, core).into_iter();
@@ -159,6 +159,24 @@ fn what_could_not_be_recorded_for_want_of_space_is_recorded_before_the_first_ent
         assert_eq!(seen.state.len(), 5);
         assert!(!seen.state.contains_key(&b"lost"[..]));
     }
+}
+
+#[test]
+fn what_was_made_ahead_and_could_not_be_taken_back_at_opening_goes_with_the_next_checkpoint() {
+    let (_directory, path) = place();
+    let mut manager = PerCoreWalManager::new(config(&path, 1)).unwrap();
+    manager.writer(0).append_put(b"key", b"value").unwrap();
+    manager.close().unwrap();
+    let ahead = wal_format::FileName::Segment(CoreId(0), SegmentNumber(1)).to_string();
+    std::fs::write(path.join(&ahead), vec![0; 64 * 1024]).unwrap();
+    let watched = Watched::new(&path);
+    watched.fail(Kind::Rename, &ahead, 0, 1, std::io::ErrorKind::Other);
+    let mut manager = PerCoreWalManager::new(watched.under(config(&path, 1))).unwrap();
+    assert!(path.join(&ahead).exists(), "it is in nobody's way");
+    manager.writer(0).append_put(b"key", b"value").unwrap();
+    let report = CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
+    assert!(!path.join(&ahead).exists(), "{report:?}");
+    assert_eq!(report.segments_released, 3, "the one before, that one, and the one that was sealed");
 }
 
 #[test]

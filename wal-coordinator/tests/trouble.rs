@@ -526,6 +526,19 @@ fn a_failed_sync_is_continued_on_a_fresh_segment_and_a_second_failure_poisons_fo
 }
 
 #[test]
+fn closing_tells_of_a_last_sync_that_failed() {
+    let (_directory, path) = place();
+    let watched = Watched::new(&path);
+    let mut options = watched.under(config(&path, 2));
+    options.log.retention = wal_coordinator::Retention::UntilWritten;
+    let mut manager = PerCoreWalManager::new(options).unwrap();
+    manager.writer(1).append_put(b"key", b"value").unwrap();
+    watched.fail(Kind::Sync, "wal-00001", 0, usize::MAX, ErrorKind::Other);
+    let error = manager.close().unwrap_err();
+    says(&error, &["core 1", "cannot sync"]);
+}
+
+#[test]
 fn a_failed_sync_whose_fresh_segment_cannot_be_made_loses_nothing_and_is_tried_again() {
     let (_directory, path) = place();
     let watched = Watched::new(&path);
@@ -652,6 +665,7 @@ fn a_store_that_fails_keeps_the_logs_and_the_next_checkpoint_succeeds() {
             says(&error, &["checkpoint of epoch 1 failed", "all logs are kept"]);
             assert!(segment_files(&path, 0).len() >= segments, "{at}: logs are gone");
             assert_eq!(manager.stats().checkpoint_epoch, Epoch(0));
+            assert_eq!(manager.stats().checkpoints.failed, 1, "{at}");
             assert!(!path.join("checkpoint.manifest").exists());
         }
         assert_eq!(recover(&crash_copy(&path).1).0.state.len(), expected, "{at}: after the failure");

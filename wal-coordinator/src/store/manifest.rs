@@ -19,12 +19,33 @@ use super::replace::{ReplaceError, replace};
 /// published.
 pub fn publish_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<(), StoreError> {
     let bytes = manifest.encode();
-    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
-        let reason = format!("{} bytes are more than any reader accepts", bytes.len());
+    check_size(bytes.len() as u64).map_err(|error| {
         let path = storage.path(&FileName::Temporary(names::MANIFEST).to_string());
-        return Err(StoreError::write("write", &path, io::Error::new(io::ErrorKind::InvalidInput, reason)));
-    }
+        StoreError::write("write", &path, error)
+    })?;
     replace(storage, names::MANIFEST, &bytes).map_err(|ReplaceError { operation, path, source }| {
         StoreError::space(operation, &path, bytes.len() as u64, source)
     })
+}
+
+fn check_size(bytes: u64) -> io::Result<()> {
+    if bytes > MANIFEST_BYTES_MAX {
+        let reason = format!("{bytes} bytes are more than any reader accepts");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_what_readers_accept() {
+        check_size(1).unwrap();
+        check_size(MANIFEST_BYTES_MAX).unwrap();
+        for bytes in [MANIFEST_BYTES_MAX + 1, u64::MAX] {
+            assert_eq!(check_size(bytes).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
 }

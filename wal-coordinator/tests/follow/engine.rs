@@ -55,6 +55,23 @@ fn an_epoch_comes_out_as_soon_as_it_is_durable_and_not_before() {
 }
 
 #[test]
+fn a_batch_is_told_by_all_of_its_entries_but_the_last() {
+    let place = tempfile::tempdir().unwrap();
+    let mut manager = PerCoreWalManager::new(config(&place, 1)).unwrap();
+    let mut follower = manager.handle().follow(options()).unwrap();
+    let mut batch = wal_coordinator::WriteBatch::new();
+    batch.put(b"a", b"1").delete(b"b").put(b"c", b"3");
+    manager.writer(0).append_batch(&batch).unwrap();
+    manager.writer(0).append_put(b"d", b"4").unwrap();
+    manager.advance_epoch();
+    let mut told = Vec::new();
+    while follower.advance().unwrap() {
+        told.push(follower.more_of_batch());
+    }
+    assert_eq!(told, [true, true, false, false]);
+}
+
+#[test]
 fn a_follower_that_waits_is_woken_by_the_durable_epoch_and_closes_none() {
     let place = tempfile::tempdir().unwrap();
     let mut config = config(&place, 2);

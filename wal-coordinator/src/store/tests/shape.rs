@@ -53,6 +53,24 @@ fn as_many_runs_merge_at_once_as_a_quarter_of_the_budget_has_room_for() {
 }
 
 #[test]
+fn three_quarters_of_the_budget_collect_changes_before_the_first_of_them_becomes_a_run() {
+    let key = |number: usize| number.swap_bytes().to_le_bytes().to_vec();
+    let cost = Delta::cost_bytes(&key(0), Some(&[7; 100]));
+    for budget in [64 * cost, 64 * cost - 4] {
+        let fit = budget / 4 * 3 / cost;
+        for count in [fit, fit + 1] {
+            let mut site = Site::new(budget);
+            let changes: Vec<Change> = (0..count).map(|number| (key(number), Some(vec![7; 100]))).collect();
+            site.apply(&changes).unwrap();
+            let script = site.probe.0.lock();
+            let created = script.operations.iter().filter(|(operation, _)| *operation == "create").count();
+            // One of all, or two that merge into a third or stay beside each other.
+            assert_eq!(created, if count == fit { 1 } else { 2 }, "{count} of {fit}");
+        }
+    }
+}
+
+#[test]
 fn a_checkpoint_without_changes_writes_nothing_although_runs_could_merge() {
     let (mut site, runs) = site_of_runs(1 << 20, 6);
     for _ in 0..2 {
