@@ -287,3 +287,26 @@ fn a_place_that_is_taken_or_inside_of_the_original_is_refused() {
     assert!(matches!(refused, Err(SalvageError::NotALog { .. })));
     assert_eq!(files(&log), before);
 }
+
+#[test]
+fn a_copy_has_a_checkpoint_only_if_its_numbers_do_not_begin_with_0_and_its_report_says_what_it_is() {
+    for released in [false, true] {
+        let mut log = LogBuilder::new(LOG);
+        log.put(A, b"key", b"value");
+        log.sync(A);
+        log.rotate(A);
+        log.put(A, b"key", b"value");
+        if released {
+            log.release(A, wal_format::SegmentNumber(0));
+        }
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("out");
+        let report = Salvage::new(Arc::new(log.source())).log_id(NEW).write(&out).unwrap();
+        assert_eq!(out.join("checkpoint.manifest").exists(), released);
+        let first = report.cores[0].first_sequence;
+        assert_eq!(first, Sequence(u64::from(released)));
+        let json = report.to_json();
+        assert!(json.starts_with(r#"{"log_id":"09090909090909090909090909090909","complete":"#), "{json}");
+        assert!(json.contains(&format!(r#""first_sequence":{first},"next_sequence":2"#)), "{json}");
+    }
+}
