@@ -267,7 +267,7 @@ mod tests {
         let path = directory.path().join("log");
         let mut manager = PerCoreWalManager::new(PerCoreWalConfig::new(&path, 2).inline()).unwrap();
         // Numbers are used once, at every attempt another.
-        let taken = (0..1_000).map(|number| FileName::Segment(CoreId(1), SegmentNumber(number)).to_string());
+        let taken = (0..300).map(|number| FileName::Segment(CoreId(1), SegmentNumber(number)).to_string());
         let taken: Vec<_> = taken.map(|name| path.join(name)).collect();
         manager.writer(1).append_put(b"key", b"value").unwrap();
         manager.writer(1).sync().unwrap();

@@ -135,3 +135,52 @@ fn zeros_are_written_from_and_to_where_they_were_asked_for() {
         assert_eq!(next, to, "from {from}");
     }
 }
+
+#[test]
+fn a_segment_that_is_prepared_is_filled_and_synced_step_by_step_for_as_long_as_it_may() {
+    let (step, half) = (FILL_STEP as u64, FILL_STEP as u64 / 2);
+    for capacity in [half, step, step + half, 3 * step] {
+        for stops_at in [step, 2 * step, 9 * step] {
+            let storage = RecordingStorage::new();
+            let supply = SegmentSupply::new(Arc::new(storage.clone()), capacity, 4);
+            let mut asked = Vec::new();
+            let made = supply.prepare_paced(CORE, |filled| {
+                asked.push(filled);
+                filled < stops_at
+            });
+            // Neither before the first step nor behind the last one.
+            let steps: Vec<_> = (1..capacity.div_ceil(step)).map(|number| number * step).collect();
+            let may: Vec<_> = steps.iter().copied().filter(|filled| *filled <= stops_at).collect();
+            assert_eq!(asked, may, "{capacity}, stopped at {stops_at}");
+            let is_stopped = steps.contains(&stops_at);
+            assert_eq!(matches!(made, Err(WriterError::Closed { core: CORE })), is_stopped);
+            assert_eq!((made.is_ok(), storage.current().len()), (!is_stopped, usize::from(!is_stopped)));
+            let calls = storage.events().into_iter().filter_map(|event| match event {
+                Event::Begin(Operation::Write { offset, bytes, .. }) => Some((offset, bytes.len() as u64)),
+                Event::Begin(Operation::Sync { .. }) => Some((u64::MAX, 0)),
+                _ => None,
+            });
+            let last = if is_stopped { stops_at } else { capacity };
+            let expected = (0..last.div_ceil(step))
+                .flat_map(|number| [(number * step, step.min(capacity - number * step)), (u64::MAX, 0)]);
+            assert_eq!(calls.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_file_made_in_haste_is_filled_at_its_front_and_not_synced() {
+    for (capacity, filled) in [(FIRST_FILL_BYTES + 4096, FIRST_FILL_BYTES), (1 << 20, FIRST_FILL_BYTES)] {
+        let storage = RecordingStorage::new();
+        let supply = SegmentSupply::new(Arc::new(storage.clone()), capacity, 4);
+        assert_eq!(supply.take(CORE, 1).unwrap().filled, filled);
+        let events = storage.events();
+        let syncs = events.iter().filter(|event| matches!(event, Event::Begin(Operation::Sync { .. })));
+        assert_eq!(syncs.count(), 0);
+        let written = events.iter().filter_map(|event| match event {
+            Event::Begin(Operation::Write { bytes, .. }) => Some(bytes.len() as u64),
+            _ => None,
+        });
+        assert_eq!(written.sum::<u64>(), filled);
+    }
+}
