@@ -2,7 +2,7 @@
 //!
 //! A segment that is filled with zeros in one go keeps the device busy for tens of milliseconds, and every sync that comes
 //! meanwhile waits for it. So the supplier fills a step at a time and rests after each, for as long as nobody is in a hurry:
-//! a core that has written half as much as is filled, or another that waits for its turn, stops the resting.
+//! for a core that has written half as much as is filled, or another that waits for its turn, the rest is filled in one go.
 //!
 //! How fast a segment is made decides about no promise: a core that needs one sooner makes it itself.
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::CoreId;
-use wal_writer::{CoreLog, SegmentSupply};
+use wal_writer::{CoreLog, Pace, SegmentSupply};
 
 use crate::sync::{Next, Receiver, Ticks, next, tick};
 
@@ -60,8 +60,9 @@ impl Supplier {
             // Without a spare, the log makes one itself, and there the error is reported.
             let supply = Arc::clone(&self.supply);
             let _ = supply.prepare_paced(order.core, |filled| {
-                is_over = !self.rest(&order, filled);
-                !is_over
+                let pace = self.rest(&order, filled);
+                is_over = pace == Pace::Stop;
+                pace
             });
             if is_over {
                 return;
@@ -73,8 +74,8 @@ impl Supplier {
         Order { core, written_bytes: self.written_bytes(core) }
     }
 
-    /// Waits, unless somebody is in a hurry. Whether to go on.
-    fn rest(&mut self, order: &Order, filled: u64) -> bool {
+    /// Waits, unless somebody is in a hurry.
+    fn rest(&mut self, order: &Order, filled: u64) -> Pace {
         while !self.is_hurried(order, filled) {
             match next(&self.inbox, &self.ticks) {
                 Next::Message(Some(core)) => {
@@ -83,11 +84,11 @@ impl Supplier {
                         self.queue.push_back(self.order(core));
                     }
                 }
-                Next::Message(None) | Next::Closed => return false,
-                Next::Tick => return true,
+                Next::Message(None) | Next::Closed => return Pace::Stop,
+                Next::Tick => return Pace::Step,
             }
         }
-        true
+        Pace::Rush
     }
 
     fn is_hurried(&self, order: &Order, filled: u64) -> bool {
@@ -206,7 +207,7 @@ mod tests {
         for (filled, is_hurried) in [(MIB, true), (2 * written, true), (2 * written + 2, false)] {
             assert_eq!(rig.supplier.is_hurried(&order, filled), is_hurried, "{filled} of {written}");
         }
-        assert!(rig.supplier.rest(&order, MIB), "without a tick");
+        assert_eq!(rig.supplier.rest(&order, MIB), Pace::Rush, "without a tick");
         assert!(!rig.supplier.is_hurried(&of_other, MIB), "another core's writes");
     }
 
@@ -219,7 +220,7 @@ mod tests {
         }
         while rig.supplier.queue.is_empty() || !rig.supplier.inbox.is_empty() {
             rig.ticks.send(Instant::now()).unwrap();
-            assert!(rig.supplier.rest(&order, MIB));
+            assert_eq!(rig.supplier.rest(&order, MIB), Pace::Step);
         }
         assert_eq!(rig.supplier.queue.len(), 1, "it said so three times");
         rig.write(1, SEGMENT_BYTES / PATIENCE - MIB / 2);

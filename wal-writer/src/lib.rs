@@ -178,6 +178,6 @@ pub use position::{EpochEnd, SealedAt, SegmentPosition, StartAt};
 pub use progress::{Driver, Progress, Receipt};
 pub use stats::LogStats;
 pub use storage::{DirectoryStorage, Storage, StorageFile};
-pub use supply::SegmentSupply;
+pub use supply::{Pace, SegmentSupply};
 pub use wal_format as format;
 pub use writer::CoreWalWriter;

@@ -60,6 +60,17 @@ pub struct SegmentSupply {
     holdings: Holdings,
 }
 
+/// How to go on with a segment that is filled in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// With the next step.
+    Step,
+    /// With all that is left, in one go: the segment is needed. Steps without rests would hold up syncs for longer.
+    Rush,
+    /// Not at all: the file is removed.
+    Stop,
+}
+
 /// What must be done before any core accepts entries.
 type Condition = dyn Fn() -> Result<(), WriterError> + Send + Sync;
 
@@ -171,16 +182,16 @@ impl SegmentSupply {
     /// # Errors
     /// [`WriterError::NoSpace`], [`WriterError::Io`]. The log goes on without.
     pub fn prepare(&self, core: CoreId) -> Result<(), WriterError> {
-        self.prepare_paced(core, |_| true)
+        self.prepare_paced(core, |_| Pace::Rush)
     }
 
     /// [`SegmentSupply::prepare`] in steps: whoever syncs meanwhile has to wait for what the device is busy with, so
-    /// a new file is filled and synced 1 MiB at a time, and `goes_on`, asked in between with the bytes filled so far, may
-    /// wait for as long as it likes. If it says no, the file is removed.
+    /// a new file is filled and synced 1 MiB at a time, and `pace`, asked in between with the bytes filled so far, may
+    /// wait for as long as it likes before it says how to go on.
     ///
     /// # Errors
-    /// As there, and [`WriterError::Closed`] if `goes_on` said no.
-    pub fn prepare_paced(&self, core: CoreId, goes_on: impl FnMut(u64) -> bool) -> Result<(), WriterError> {
+    /// As there, and [`WriterError::Closed`] after [`Pace::Stop`].
+    pub fn prepare_paced(&self, core: CoreId, pace: impl FnMut(u64) -> Pace) -> Result<(), WriterError> {
         let of_core = self.core(core);
         let number = {
             let mut supply = of_core.lock();
@@ -193,7 +204,7 @@ impl SegmentSupply {
         let free = self.free.lock().pop();
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, self.segment_bytes, self.segment_bytes, goes_on),
+            None => self.make(core, number, self.segment_bytes, self.segment_bytes, pace),
         };
         stall::at(Place::SegmentMade);
         let mut supply = of_core.lock();
@@ -246,7 +257,7 @@ impl SegmentSupply {
         let free = if capacity == self.segment_bytes { self.free.lock().pop() } else { None };
         let made = match free {
             Some(free) => self.reuse(core, number, &free),
-            None => self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity), |_| true),
+            None => self.make(core, number, capacity, FIRST_FILL_BYTES.min(capacity), |_| Pace::Rush),
         };
         supply.spare = Some(self.counted(core, true, made)?);
         Ok(())
@@ -289,14 +300,14 @@ impl SegmentSupply {
         if segments.is_empty() { Ok(()) } else { self.sync_directory() }
     }
 
-    /// `goes_on` as in [`SegmentSupply::prepare_paced`], where all of the file is filled.
+    /// `pace` as in [`SegmentSupply::prepare_paced`], where all of the file is filled.
     fn make(
         &self,
         core: CoreId,
         number: SegmentNumber,
         capacity: u64,
         fill: u64,
-        goes_on: impl FnMut(u64) -> bool,
+        pace: impl FnMut(u64) -> Pace,
     ) -> Result<Spare, WriterError> {
         let name = FileName::Segment(core, number).to_string();
         let file =
@@ -308,7 +319,7 @@ impl SegmentSupply {
                 self.fill(file.as_ref(), &name, 0, fill)?;
                 stall::at(Place::SegmentFilled);
             } else {
-                self.fill_in_steps(core, file.as_ref(), &name, capacity, goes_on)?;
+                self.fill_in_steps(core, file.as_ref(), &name, capacity, pace)?;
             }
             self.sync_directory()
         });
@@ -322,21 +333,22 @@ impl SegmentSupply {
         Ok(Spare { number, name, file, capacity, filled: fill })
     }
 
-    /// Each step is durable before the next: no sync of a core waits for more than one.
+    /// Each step is durable before the next: no sync of a core waits for more than one, unless the segment is needed.
     fn fill_in_steps(
         &self,
         core: CoreId,
         file: &dyn StorageFile,
         name: &str,
         capacity: u64,
-        mut goes_on: impl FnMut(u64) -> bool,
+        mut pace: impl FnMut(u64) -> Pace,
     ) -> Result<(), WriterError> {
         let mut filled = 0;
         while filled < capacity {
-            if filled > 0 && !goes_on(filled) {
-                return Err(WriterError::Closed { core });
-            }
-            let to = (filled + FILL_STEP as u64).min(capacity);
+            let to = match if filled == 0 { Pace::Step } else { pace(filled) } {
+                Pace::Step => capacity.min(filled + FILL_STEP as u64),
+                Pace::Rush => capacity,
+                Pace::Stop => return Err(WriterError::Closed { core }),
+            };
             self.fill(file, name, filled, to)?;
             stall::at(Place::SegmentFilled);
             uninterrupted(|| file.sync_data()).map_err(|error| self.io("sync", name, error))?;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use common::{CORE, LOSE_ALL, SMALL, rig, segments, setup};
 use wal_writer::format::{CoreId, Epoch, FileName, Origin, SegmentNumber, Sequence};
 use wal_writer::storage::recording::{Event, Operation, OperationKind, Pick, RecordingStorage, Survival};
-use wal_writer::{EpochEnd, Flusher, LogOptions, SegmentPosition, StartAt, WriteBatch, WriterError};
+use wal_writer::{EpochEnd, Flusher, LogOptions, Pace, SegmentPosition, StartAt, WriteBatch, WriterError};
 
 /// The writes so far: file, offset, bytes.
 fn writes(storage: &RecordingStorage, from: usize) -> Vec<(u64, u64, Box<[u8]>)> {
@@ -61,7 +61,7 @@ fn a_segment_is_filled_in_steps_each_durable_before_the_next_and_given_up_if_tol
             assert_eq!(calls.iter().map(|(_, at, bytes)| at + bytes.len() as u64).max(), Some(filled));
             seen = rig.storage.event_count();
             assert_eq!(syncs(&rig.storage) as u64, filled / STEP, "the next step adds to this one");
-            true
+            Pace::Step
         })
         .unwrap();
     assert_eq!(asked, [STEP, 2 * STEP, 3 * STEP]);
@@ -70,7 +70,8 @@ fn a_segment_is_filled_in_steps_each_durable_before_the_next_and_given_up_if_tol
     assert_eq!(durable, BTreeMap::from([(name.clone(), vec![0; options.segment_bytes as usize])]));
 
     let rig = common::rig(options);
-    let given_up = rig.supply.prepare_paced(CORE, |filled| filled < 2 * STEP).unwrap_err();
+    let pace = |filled| if filled < 2 * STEP { Pace::Step } else { Pace::Stop };
+    let given_up = rig.supply.prepare_paced(CORE, pace).unwrap_err();
     assert!(matches!(given_up, WriterError::Closed { core: CORE }), "{given_up}");
     assert!(rig.supply.is_wanting(CORE), "nobody makes one");
     let keep_all = Survival { sector_bytes: 512, sectors: Pick::All, names: Pick::All };
@@ -78,7 +79,14 @@ fn a_segment_is_filled_in_steps_each_durable_before_the_next_and_given_up_if_tol
         !rig.storage.image(rig.storage.event_count(), &keep_all).contains_key(&name),
         "half a file is left"
     );
-    rig.supply.prepare(CORE).unwrap();
+    let (before, mut asked) = (syncs(&rig.storage), Vec::new());
+    let pace = |filled| {
+        asked.push(filled);
+        if filled < 2 * STEP { Pace::Step } else { Pace::Rush }
+    };
+    rig.supply.prepare_paced(CORE, pace).unwrap();
+    assert_eq!(asked, [STEP, 2 * STEP], "asked although it is needed");
+    assert_eq!(syncs(&rig.storage) - before, 3, "two steps, and the rest in one go");
     assert!(!rig.supply.is_wanting(CORE));
     assert_eq!(rig.log.stats().segments.made, 1);
 }

@@ -24,8 +24,12 @@ use crate::disk::{Image, Pick, Random, SECTOR_BYTES, SimDisk, Unit};
 const SALVAGED_ONE_IN: u64 = 16;
 
 /// Two cores with everything: rotation, checkpoints, recycled files, another life with the third core.
-const LIVES: &[(usize, usize, Retention)] =
-    &[(2, 27, Retention::UntilDurable), (3, 5, Retention::UntilDurable)];
+const LIVES: Lives = &[(2, 27, Retention::UntilDurable), (3, 5, Retention::UntilDurable)];
+/// The same log with a third life, of so many cores that it has 1 024 sectors and more.
+const MANY_SECTORS: Lives = &[LIVES[0], LIVES[1], (32, 5, Retention::UntilDurable)];
+
+/// Cores, rounds, and how long bytes stay in the ring, of one life after the other.
+type Lives = &'static [(usize, usize, Retention)];
 
 /// The undamaged log and all that is known of it.
 pub(super) struct Log {
@@ -49,14 +53,18 @@ impl Log {
         Self::with_history(seed).map(|(log, _)| log)
     }
 
-    /// The log, and how it came about.
-    pub(super) fn with_history(seed: u64) -> Result<(Self, Reference), String> {
-        let reference = reference("three cores", LIVES, seed)?;
+    fn of(lives: Lives, seed: u64) -> Result<(Self, Reference), String> {
+        let reference = reference("a damaged log", lives, seed)?;
         let last = reference.snapshots.last().ok_or("no snapshots")?;
         let image = last.undecided(Unit::Sector).image(Pick::Nothing);
         let (layout, model) = (Layout::of(&image)?, reference.story.model_at(last.calls()).clone());
         let (ends, _) = recover(&SimDisk::from_image(&image, 0), &model, Scope::Everything)?;
         Ok((Self { image, layout, model, ends }, reference))
+    }
+
+    /// The log, and how it came about.
+    pub(super) fn with_history(seed: u64) -> Result<(Self, Reference), String> {
+        Self::of(LIVES, seed)
     }
 
     /// The files of the log itself and of its checkpoint, without those that only wait to be used again.
@@ -180,18 +188,18 @@ struct Misdirected {
 const SECTORS_A_FILE: usize = 32;
 
 pub(crate) fn prepare_misdirected(budget: &Budget) -> Result<Box<dyn Sweep>, String> {
-    let log = Log::new(budget.seed)?;
+    let (sectors, lives) = match budget.images.cmp(&Budget::GATE.images) {
+        Ordering::Less => (12, LIVES),
+        Ordering::Equal => (64, LIVES),
+        Ordering::Greater => (1_024, MANY_SECTORS),
+    };
+    let (log, _) = Log::of(lives, budget.seed)?;
     let is_segment = |name: &String| matches!(FileName::parse(name), Some(FileName::Segment(..)));
     let files: Vec<_> = log.files().into_iter().filter(is_segment).collect();
     // The last segments first: what stands in them matters.
     let (earlier, last) = (0..files.len()).partition::<Vec<_>, _>(|file| file + 2 < files.len());
     let pool = last.into_iter().chain(earlier.into_iter().rev());
     let pool = pool.flat_map(|file| (0..SECTORS_A_FILE).map(move |sector| (file, sector)));
-    let sectors = match budget.images.cmp(&Budget::GATE.images) {
-        Ordering::Less => 12,
-        Ordering::Equal => 64,
-        Ordering::Greater => 1_024,
-    };
     let pool = pool.take(sectors).collect();
     Ok(Box::new(Misdirected { log, files, pool }))
 }

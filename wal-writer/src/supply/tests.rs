@@ -146,7 +146,7 @@ fn a_segment_that_is_prepared_is_filled_and_synced_step_by_step_for_as_long_as_i
             let mut asked = Vec::new();
             let made = supply.prepare_paced(CORE, |filled| {
                 asked.push(filled);
-                filled < stops_at
+                if filled < stops_at { Pace::Step } else { Pace::Stop }
             });
             // Neither before the first step nor behind the last one.
             let steps: Vec<_> = (1..capacity.div_ceil(step)).map(|number| number * step).collect();
