@@ -243,16 +243,11 @@ impl Cores {
             if !is_chosen || self.followers.iter().any(|(followed, _)| *followed == core) {
                 continue;
             }
-            // What came into being after we began is new from its first entry on.
-            let start = if self.start == Start::End && !self.followers.is_empty() {
-                Start::Checkpoint
-            } else {
-                self.start.clone()
-            };
-            let source = Arc::clone(&self.source);
+            let (source, start) = (Arc::clone(&self.source), self.start.clone());
             self.followers
                 .push((core, PerCoreWalReader::follow(source, self.log_id, core, self.level, start)?));
         }
+        // What comes into being after the first look is new from its first entry on.
         if self.start == Start::End {
             self.start = Start::Checkpoint;
         }
