@@ -102,3 +102,25 @@ fn hold(directory: &Path) -> Result<Asked, Failure> {
         Err(TryLockError::Error(error)) => Err(Failure::file("lock", &path, error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_log_that_is_known_to_be_at_rest_is_taken_for_one() {
+        let may_write = [Engine::Running, Engine::Unknown, Engine::Stopped].map(Engine::may_write);
+        assert_eq!(may_write, [true, true, false]);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_an_error() {
+        let place = tempfile::tempdir().expect("there is room");
+        let of = |path: &Path| Engine::of(path).map_err(|error| error.to_string());
+        assert_eq!(of(place.path()), Ok(Engine::Stopped));
+        // A directory that is a file: its LOCK is neither missing nor refused.
+        let file = place.path().join("file");
+        std::fs::write(&file, b"").expect("there is room");
+        assert!(of(&file).is_err_and(|said| said.contains("LOCK")));
+    }
+}

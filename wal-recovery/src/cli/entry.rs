@@ -132,4 +132,12 @@ mod tests {
         let text = operation(&put, true);
         assert!(text.len() < 300 && text.ends_with("... 1 000 bytes"), "{text}");
     }
+
+    #[test]
+    fn bytes_are_digits_if_they_are_no_text_or_if_asked_for() {
+        let of = |bytes, as_hex| Json::document(|json| write_bytes(json, "key", bytes, as_hex));
+        assert_eq!(of(b"k", false), r#"{"key":"k"}"#);
+        assert_eq!(of(b"k", true), r#"{"key_hex":"6b"}"#);
+        assert_eq!(of(b"\xff", false), r#"{"key_hex":"ff"}"#);
+    }
 }

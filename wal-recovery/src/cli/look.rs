@@ -70,3 +70,38 @@ impl SourceFile for LookFile {
         if self.settles { self.inner.drop_cache(from, to) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that can neither be synced nor dropped from the cache.
+    struct Refuses;
+
+    impl SourceFile for Refuses {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Other.into())
+        }
+
+        fn drop_cache(&self, _: u64, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Other.into())
+        }
+    }
+
+    #[test]
+    fn a_file_is_settled_only_if_no_engine_may_write_it() {
+        for settles in [false, true] {
+            let progress = Arc::new(Progress::new(false));
+            let file = LookFile { inner: Box::new(Refuses), settles, progress };
+            assert_eq!((file.sync().is_err(), file.drop_cache(0, 1).is_err()), (settles, settles));
+        }
+    }
+}

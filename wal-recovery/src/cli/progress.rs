@@ -132,4 +132,42 @@ mod tests {
             "reading ░░░░░░░░░░░░░░░░░░░░ 0% of 1.0 TiB, 1.0 MiB/s, 12 days left"
         );
     }
+
+    /// Bytes are added this long after the beginning, and after the line was drawn; is it drawn then?
+    #[track_caller]
+    fn check_drawn(terminal: bool, begun: Duration, drawn: Option<Duration>, expected: bool) {
+        let progress = Progress::new(terminal);
+        let now = Instant::now();
+        let before = drawn.map(|before| now.checked_sub(before).expect("the machine is older"));
+        (progress.state().begun, progress.state().drawn) =
+            (now.checked_sub(begun).expect("the machine is older"), before);
+        progress.add(7);
+        let state = progress.state();
+        assert_eq!((state.done, state.drawn != before, state.visible), (7, expected, expected));
+    }
+
+    #[test]
+    fn a_long_look_is_told_now_and_then_and_only_to_a_terminal() {
+        let [long, short, never] = [Duration::from_mins(1), Duration::ZERO, Duration::from_hours(1)];
+        check_drawn(true, long, None, true);
+        check_drawn(true, long, Some(DRAWN_EVERY * 2), true);
+        check_drawn(false, long, None, false);
+        check_drawn(true, short, None, false);
+        check_drawn(true, short, Some(DRAWN_EVERY * 2), false);
+        // Drawn a moment ago, as far as it knows: a line that is to come is not due either.
+        let progress = Progress::new(true);
+        let now = Instant::now();
+        progress.state().begun = now.checked_sub(long).expect("the machine is older");
+        progress.state().drawn = Some(now + never);
+        progress.add(7);
+        assert!(progress.state().drawn == Some(now + never) && !progress.state().visible);
+    }
+
+    #[test]
+    fn at_one_byte_a_second_the_rest_can_be_told() {
+        assert_eq!(
+            line("reading", 4, 104, Duration::from_secs(4)),
+            "reading ░░░░░░░░░░░░░░░░░░░░ 4% of 104 B, 1 B/s, 100 s left"
+        );
+    }
 }

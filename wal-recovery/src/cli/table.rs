@@ -76,3 +76,16 @@ impl<T: Into<String>> From<T> for Cell {
         Self::styled(text, Style::Plain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_empty_until_it_has_a_row() {
+        let mut table = Table::new(&[("core", Align::Right)]);
+        assert!(table.is_empty());
+        table.row(["1".into()]);
+        assert!(!table.is_empty());
+    }
+}

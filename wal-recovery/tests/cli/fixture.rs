@@ -9,6 +9,7 @@ use wal_coordinator::{
     CheckpointCoordinator, Clock, PerCoreWalConfig, PerCoreWalManager, TimeSource, WriteBatch,
 };
 use wal_format::{LogId, Meta};
+use wal_reader::testing::LogBuilder;
 
 pub(crate) const LOG: LogId = LogId([0xa5; 16]);
 /// 2023-11-14 22:13:20 UTC.
@@ -116,6 +117,15 @@ impl Fixture {
         manager.writer(0).append_put(b"only", b"entry").unwrap();
         manager.sync_all().unwrap();
         drop(manager);
+        fixture
+    }
+
+    /// The files that were laid out by hand.
+    pub(crate) fn built(log: &LogBuilder) -> Self {
+        let fixture = Self::empty();
+        for (name, bytes) in log.source().iter() {
+            fs::write(fixture.file(name), bytes).unwrap();
+        }
         fixture
     }
 

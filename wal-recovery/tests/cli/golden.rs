@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, Ran};
 
 /// Compares with the golden file `name`, paths and times of this run put aside.
 #[track_caller]
-fn check(fixture: &Fixture, name: &str, ran: &Ran, code: i32) {
+pub(crate) fn check(fixture: &Fixture, name: &str, ran: &Ran, code: i32) {
     let text = format!("{}{}", ran.expect(code), ran.err);
     let text = text.replace(&fixture.place.path().display().to_string(), "PLACE");
     let text = anonymous(&timeless(&text));
@@ -108,7 +108,7 @@ fn a_torn_tail_is_no_damage() {
 
 /// Compares what machines read, laid out for people who read the difference.
 #[track_caller]
-fn check_json(fixture: &Fixture, name: &str, ran: &Ran, code: i32) {
+pub(crate) fn check_json(fixture: &Fixture, name: &str, ran: &Ran, code: i32) {
     let laid_out = |line: &str| {
         let json: serde_json::Value = serde_json::from_str(line).unwrap();
         serde_json::to_string_pretty(&json).unwrap() + "\n"

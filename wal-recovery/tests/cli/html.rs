@@ -140,3 +140,27 @@ fn a_browser_draws_every_lane_the_gap_and_the_checkpoint() {
         browser(&page, &[&screenshot]);
     }
 }
+
+#[test]
+fn frames_are_joined_only_if_a_core_has_more_than_its_share_of_blocks() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 2)).unwrap();
+    for number in 0..130_u32 {
+        manager.writer(0).append_put(&number.to_le_bytes(), b"value").unwrap();
+        manager.writer(0).sync().unwrap();
+    }
+    manager.writer(1).append_put(b"key", b"value").unwrap();
+    manager.sync_all().unwrap();
+    drop(manager);
+    let lane = |blocks: u64| {
+        let shown = fixture.wal(&["html", "--json", "--blocks", &blocks.to_string()]).json();
+        let lane = &shown["lanes"][0];
+        (lane["blocks"].as_array().unwrap().len() as u64, lane["frames_a_block"].as_u64().unwrap())
+    };
+    let (frames, each) = lane(100_000);
+    assert!(frames >= 130 && each == 1, "{frames}");
+    // Half of the blocks are the other core's.
+    assert_eq!(lane(2 * frames), (frames, 1));
+    let (joined, each) = lane(2 * (frames - 1));
+    assert!(joined < frames && each == 2, "{joined} blocks of {each} frames");
+}

@@ -9,6 +9,7 @@
     reason = "tests with threads and an injected clock"
 )]
 
+mod built;
 mod fixture;
 mod golden;
 mod html;

@@ -264,3 +264,26 @@ fn what_a_file_held_in_an_earlier_use_is_no_news() {
     ran.expect(0);
     assert!(!ran.out.contains("behind the end"), "{}", ran.out);
 }
+
+#[test]
+fn what_cannot_be_written_is_an_error_of_the_system() {
+    let fixture = Fixture::small();
+    for words in [&["dump"][..], &["tail", "--from", "start"]] {
+        // Writing there finds no space; whoever has seen enough is another matter.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command().args(words).arg(fixture.log()).stdout(full).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("No space") && !told.contains("to go on"), "{told}");
+    }
+}
+
+#[test]
+fn what_was_read_of_log_and_checkpoint_is_told_together() {
+    let fixture = Fixture::four();
+    let json = fixture.wal(&["verify", "--json"]).json();
+    let told = fixture.wal(&["verify"]).out;
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    let read = format!("{:.1} MiB read in", json["bytes_read"].as_f64().unwrap() / 1024.0 / 1024.0);
+    assert!(told.contains(&read), "{read}: {told}");
+}

@@ -96,6 +96,50 @@ fn the_last_lines_of_a_log_at_rest_are_those_of_the_merged_dump() {
 }
 
 #[test]
+fn the_end_is_the_end_of_every_core() {
+    let fixture = Fixture::small();
+    for level in ["durable", "written"] {
+        let ran = fixture.wal(&["tail", "--per-core", "--from", "end", "--level", level]);
+        assert_eq!(ran.expect(0), "");
+    }
+}
+
+#[test]
+fn where_to_go_on_is_told_once_and_kept_without_a_core_to_follow() {
+    let fixture = Fixture::small();
+    let json = fixture.wal(&["tail", "--from", "start", "--json"]);
+    json.expect(0);
+    assert_eq!(json.err, "");
+    let position = json.json_lines().last().unwrap()["position"].as_str().unwrap().to_owned();
+    let ran = fixture.wal(&["tail", "--per-core", "--core", "9", "--from", &position]);
+    assert_eq!((ran.expect(0), ran.err.as_str()), ("", &*format!("wal: to go on: --from {position}\n")));
+}
+
+#[test]
+fn a_core_that_comes_later_is_new_from_its_first_entry_on() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    manager.writer(0).append_put(b"key", b"before").unwrap();
+    manager.sync_all().unwrap();
+    let mut tail = Tail::begin(&fixture, &["--from", "end", "--per-core", "--level", "written"]);
+    // One that came too early is behind the end: another tells when it follows.
+    let first = std::thread::scope(|scope| {
+        let looker = scope.spawn(|| tail.take(1)[0]);
+        while !looker.is_finished() {
+            manager.writer(0).append_put(b"key", b"value").unwrap();
+            manager.sync_all().unwrap();
+        }
+        looker.join().unwrap()
+    });
+    assert!(first.0 == 0 && first.1 > 0, "what was there before is shown: {first:?}");
+    drop(manager);
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 2)).unwrap();
+    manager.writer(1).append_put(b"key", b"of a new core").unwrap();
+    manager.sync_all().unwrap();
+    assert!((0..1_000_000).any(|_| tail.take(1) == [(1, 0)]));
+}
+
+#[test]
 fn a_position_goes_on_exactly_where_it_was_printed() {
     let fixture = Fixture::small();
     let first = fixture.wal(&["tail", "--from", "start"]);

@@ -136,4 +136,38 @@ mod tests {
         check(&[a, c], &[a, b, c], 1, Some([("goes on with", Some(b"c")), ("has", Some(b"b"))]));
         check(&[a, b], &[a, (20, b"x")], 1, Some([("has", Some(b"b")), ("has", Some(b"x"))]));
     }
+
+    #[test]
+    fn entries_of_the_checkpoint_do_not_count() {
+        let of = |key: &'static [u8]| {
+            let mut log = LogBuilder::new(LogId([1; 16]));
+            log.put(A, key, b"in the checkpoint");
+            log.set_epoch(2);
+            log.put(A, b"k", b"value");
+            let source: Arc<dyn Source> = Arc::new(log.source());
+            let plan = PerCoreRecoveryManager::with_source(Arc::clone(&source)).plan();
+            plan.expect("the log is whole").merged(&source)
+        };
+        let equal = |above: Option<u64>| {
+            let found = first_difference([of(b"a"), of(b"b")], above.map(Epoch), true);
+            found.map(|(equal, first)| (equal, first.is_none())).expect("both can be read")
+        };
+        assert_eq!(
+            [None, Some(0), Some(1), Some(2)].map(equal),
+            [(0, false), (0, false), (1, true), (0, true)]
+        );
+    }
+
+    #[test]
+    fn sequences_differ_if_they_are_looked_at() {
+        let of = |sequence| EntryRef {
+            epoch: Epoch(1),
+            sequence: wal_format::Sequence(sequence),
+            core_id: A,
+            timestamp_ns: 7,
+            operation: wal_format::OperationRef::EpochBarrier,
+        };
+        assert!(is_same(&of(1), &of(1), true) && is_same(&of(1), &of(1), false));
+        assert!(!is_same(&of(1), &of(2), true) && is_same(&of(1), &of(2), false));
+    }
 }

@@ -173,3 +173,27 @@ impl StateDifference {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_equal_if_nothing_differs() {
+        let pair = || vec![("source a".to_owned(), [None, None])];
+        let states = [
+            StateDifference::default(),
+            StateDifference { differing: 1, ..StateDifference::default() },
+            StateDifference { offsets: pair(), ..StateDifference::default() },
+            StateDifference { watermarks: pair(), ..StateDifference::default() },
+        ];
+        let equal = |state: StateDifference| {
+            let of_state = state.is_equal();
+            assert_eq!(Comparison { compared: 1, first: None, state }.is_equal(), of_state);
+            of_state
+        };
+        assert_eq!(states.map(equal), [true, false, false, false]);
+        let first = Some(FirstDifference { one: Side::End, other: Side::End });
+        assert!(!Comparison { compared: 1, first, state: StateDifference::default() }.is_equal());
+    }
+}

@@ -190,4 +190,24 @@ mod tests {
         assert_eq!(names, ["source a", "source b", "source c"]);
         assert_eq!(pairs[1].1, [Some("2".to_owned()), Some("3".to_owned())]);
     }
+
+    #[test]
+    fn a_state_that_is_elsewhere_on_one_side_is_said_to_be() {
+        use wal_reader::testing::LogBuilder;
+
+        let log = |external| {
+            let mut log = LogBuilder::new(wal_format::LogId([1; 16]));
+            let manifest = wal_format::Manifest { external, ..log.empty_manifest(1) };
+            log.manifest(&manifest);
+            let source: Arc<dyn Source> = Arc::new(log.source());
+            let manager = crate::manager::PerCoreRecoveryManager::with_source(Arc::clone(&source));
+            (source, manager.plan().expect("the log is whole"))
+        };
+        let external = |one, other| {
+            let ((one, one_plan), (other, other_plan)) = (log(one), log(other));
+            let found = compare([(&one, one_plan), (&other, other_plan)], &Progress::new(false));
+            found.map(|found| found.external).ok()
+        };
+        assert_eq!((external(false, false), external(false, true)), (Some(false), Some(true)));
+    }
 }

@@ -119,4 +119,11 @@ mod tests {
             pieces.iter().filter(|piece| !piece.is_idle).map(|piece| piece.to - piece.from).sum();
         assert!(happened > 0.5 && pieces.len() == 199, "{happened}");
     }
+
+    #[test]
+    fn among_moments_what_is_idle_is_a_part_of_the_longest_gap() {
+        // A twentieth of a twentieth of 1000: gaps of 2 are none.
+        check(&[(0, 0), (1000, 1000), (1002, 1002)], &[(0, 0, false), (0, 1000, true), (1000, 1002, false)]);
+        check(&[(0, 0), (1000, 1000)], &[(0, 0, false), (0, 1000, true), (1000, 1000, false)]);
+    }
 }

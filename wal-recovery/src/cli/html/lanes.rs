@@ -288,4 +288,25 @@ mod tests {
         let many: Vec<_> = (0..5000).map(|epoch| (epoch, epoch)).collect();
         assert!((EPOCHS_MAX / 2..=EPOCHS_MAX).contains(&thinned(many).len()));
     }
+
+    #[test]
+    fn no_more_is_joined_than_room_takes() {
+        let lane_of = |segment: fn(u64) -> u64| Lane {
+            core: CoreId(0),
+            blocks: (0..112).map(|number| Block { segment: segment(number), ..block(number) }).collect(),
+            frames_a_block: 1,
+            holes: Vec::new(),
+        };
+        // Seven eighths of 64 are enough.
+        let mut lane = lane_of(|_| 0);
+        lane.shrink(64);
+        assert_eq!((lane.blocks.len(), lane.frames_a_block), (56, 2));
+        let mut lane = lane_of(|_| 0);
+        lane.shrink(60);
+        assert_eq!((lane.blocks.len(), lane.frames_a_block), (28, 4));
+        // Blocks of different segments stay apart, and it ends.
+        let mut lane = lane_of(|number| number);
+        lane.shrink(64);
+        assert_eq!((lane.blocks.len(), lane.frames_a_block), (112, 1 << 62));
+    }
 }
