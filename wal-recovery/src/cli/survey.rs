@@ -60,7 +60,15 @@ impl Survey {
     }
 
     fn of_state(path: &Path, console: &Console, engine: Engine) -> Result<Self, Failure> {
-        let source = Look::at(path, !engine.may_write(), &console.progress);
+        Self::of_source(Look::at(path, !engine.may_write(), &console.progress), path, console, engine)
+    }
+
+    fn of_source(
+        source: Arc<dyn Source>,
+        path: &Path,
+        console: &Console,
+        engine: Engine,
+    ) -> Result<Self, Failure> {
         let mut known: BTreeMap<CoreId, Evidence> = BTreeMap::new();
         let mut is_second = false;
         for look in 1.. {
@@ -195,4 +203,182 @@ pub(super) fn bytes_of(source: &dyn Source) -> Result<u64, Failure> {
         segments.iter().map(|segment| FileName::Segment(*core, *segment).to_string())
     });
     Ok(names.filter_map(|name| source.open(&name).ok()?.len().ok()).fold(0, u64::saturating_add))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::disallowed_types, reason = "what the source was asked is counted under a lock")]
+
+    use super::*;
+    use clap::Parser;
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+    use wal_format::{Manifest, names};
+    use wal_reader::testing::LogBuilder;
+    use wal_reader::{MemorySource, SourceFile};
+
+    use crate::cli::args::Args;
+
+    const A: CoreId = CoreId(0);
+
+    /// What a directory was asked for.
+    #[derive(Clone, Copy, Default)]
+    struct Asked {
+        lists: u64,
+        manifests: u64,
+    }
+
+    /// A directory that may change under the look.
+    #[derive(Default)]
+    struct Scene {
+        files: MemorySource,
+        /// Whoever opens the manifest finds another one each time.
+        moves: Option<Manifest>,
+        /// Segments cannot be opened before the names were listed more often than this.
+        refused: u64,
+        asked: Mutex<Asked>,
+    }
+
+    impl Scene {
+        /// A log of two frames; the first is damaged, although the second says that it had been durable.
+        fn of(damaged: bool, moves: bool) -> Self {
+            let mut log = LogBuilder::new(LogId([1; 16]));
+            let first = log.put(A, b"first", b"value");
+            log.sync(A);
+            log.put(A, b"second", b"value");
+            let mut files = log.source();
+            if damaged {
+                let bytes = files.get_mut(&log.core(A).name()).expect("it has a segment");
+                bytes[usize::try_from(first.offset).expect("it is small") + 66] ^= 1;
+            }
+            Self { files, moves: moves.then(|| log.empty_manifest(0)), ..Self::default() }
+        }
+
+        fn asked<T>(&self, with: impl FnOnce(&mut Asked) -> T) -> T {
+            with(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    impl Source for Scene {
+        fn names(&self) -> io::Result<Vec<String>> {
+            self.asked(|asked| asked.lists += 1);
+            self.files.names()
+        }
+
+        fn open(&self, name: &str) -> io::Result<Box<dyn SourceFile>> {
+            let asked = self.asked(|asked| {
+                asked.manifests += u64::from(name == names::MANIFEST);
+                *asked
+            });
+            if name == names::MANIFEST
+                && let Some(manifest) = &self.moves
+            {
+                let mut files = MemorySource::new();
+                let manifest = Manifest { epoch: Epoch(asked.manifests), ..manifest.clone() };
+                files.insert(name, manifest.encode());
+                return files.open(name);
+            }
+            if name.ends_with(".log") && asked.lists <= self.refused {
+                return Err(io::ErrorKind::Other.into());
+            }
+            self.files.open(name)
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.files.path(name)
+        }
+    }
+
+    fn console() -> Console {
+        let args = Args::try_parse_from(["wal", "inspect", "nowhere"]).expect("it is right");
+        Console::of_process(&args)
+    }
+
+    fn look(scene: Scene, engine: Engine) -> (Arc<Scene>, Result<Survey, Failure>) {
+        let place = tempfile::tempdir().expect("there is room");
+        let scene = Arc::new(scene);
+        let source: Arc<dyn Source> = Arc::<Scene>::clone(&scene);
+        let survey = Survey::of_source(source, place.path(), &console(), engine);
+        (scene, survey)
+    }
+
+    /// A log at rest, looked at.
+    pub(in crate::cli) fn survey(files: MemorySource) -> Survey {
+        let (_, survey) = look(Scene { files, ..Scene::default() }, Engine::Stopped);
+        survey.expect("it can be read")
+    }
+
+    /// How core A was found, and how often names were listed for it.
+    fn found(damaged: bool, moves: bool, engine: Engine) -> (Condition, u64) {
+        let (scene, survey) = look(Scene::of(damaged, moves), engine);
+        (survey.expect("it can be read").condition(A), scene.asked(|asked| asked.lists))
+    }
+
+    #[test]
+    fn a_log_is_looked_at_as_often_as_it_takes_and_no_more() {
+        let (condition, lists) = found(false, false, Engine::Stopped);
+        assert_eq!(condition, Condition::Whole);
+        // The last list is what the survey keeps.
+        let looks = |count: u64| count * (lists - 1) + 1;
+        assert_eq!(found(true, false, Engine::Stopped), (Condition::Damaged, looks(1)));
+        assert_eq!(found(false, false, Engine::Running), (Condition::Growing, looks(1)));
+        // Damage, if a second look says so.
+        assert_eq!(found(true, false, Engine::Running), (Condition::Damaged, looks(2)));
+        assert_eq!(found(true, false, Engine::Unknown), (Condition::Damaged, looks(2)));
+        // With a checkpoint between any two looks, nobody knows.
+        assert_eq!(found(true, true, Engine::Running), (Condition::Undecided, looks(LOOKS_MAX as u64)));
+        assert_eq!(found(true, true, Engine::Stopped), (Condition::Damaged, looks(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_asked_again_if_a_checkpoint_may_have_released_it() {
+        let (_, lists) = found(false, false, Engine::Stopped);
+        let is_found = |moves, engine| {
+            let (_, survey) = look(Scene { refused: lists - 1, ..Scene::of(false, moves) }, engine);
+            survey.is_ok()
+        };
+        assert!(is_found(true, Engine::Running));
+        assert!(!is_found(false, Engine::Running) && !is_found(true, Engine::Stopped));
+    }
+
+    #[test]
+    fn a_look_is_outdated_by_a_checkpoint_of_an_engine() {
+        let is_outdated = |moves, engine| {
+            let (_, survey) = look(Scene::of(false, moves), engine);
+            survey.expect("it can be read").is_outdated()
+        };
+        assert!(is_outdated(true, Engine::Running) && !is_outdated(false, Engine::Running));
+        assert!(!is_outdated(true, Engine::Stopped) && !is_outdated(false, Engine::Stopped));
+    }
+
+    /// A directory that cannot be listed.
+    struct Refuses(io::ErrorKind);
+
+    impl Source for Refuses {
+        fn names(&self) -> io::Result<Vec<String>> {
+            Err(self.0.into())
+        }
+
+        fn open(&self, _: &str) -> io::Result<Box<dyn SourceFile>> {
+            Err(self.0.into())
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            name.into()
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_log_are_those_of_its_segments() {
+        let files = Scene::of(false, false).files;
+        let bytes: usize =
+            files.iter().filter(|(name, _)| name.ends_with(".log")).map(|(_, bytes)| bytes.len()).sum();
+        assert!(bytes > 4096);
+        assert_eq!(bytes_of(&files).ok(), u64::try_from(bytes).ok());
+        let is_missing = |kind| {
+            let found = bytes_of(&Refuses(kind)).expect_err("it cannot be listed");
+            matches!(found, Failure::Log(RecoveryError::NotFound { .. }))
+        };
+        assert!(is_missing(io::ErrorKind::NotFound) && !is_missing(io::ErrorKind::PermissionDenied));
+    }
 }

@@ -184,3 +184,35 @@ impl Frame<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use wal_format::LogId;
+    use wal_reader::testing::LogBuilder;
+
+    #[test]
+    fn what_was_whole_a_moment_ago_and_is_not_is_an_error() {
+        const A: CoreId = CoreId(0);
+        let mut log = LogBuilder::new(LogId([1; 16]));
+        log.put(A, b"first", b"value");
+        let second = log.put(A, b"second", b"value");
+        let mut survey = crate::cli::survey::tests::survey(log.source());
+        let frames = |survey: &Survey| {
+            let mut count = 0;
+            let found = each(survey, A, &survey.plan.cores[0].spans[0], |_| {
+                count += 1;
+                Ok(())
+            });
+            (count, found.map_err(|error| error.to_string()))
+        };
+        assert_eq!(frames(&survey), (2, Ok(())));
+        let mut files = log.source();
+        let bytes = files.get_mut(&log.core(A).name()).expect("it has a segment");
+        bytes[usize::try_from(second.offset).expect("it is small") + 66] ^= 1;
+        survey.source = Arc::new(files);
+        let (count, found) = frames(&survey);
+        assert!(count == 1 && found.is_err_and(|said| said.contains("payload checksum")));
+    }
+}

@@ -285,4 +285,22 @@ mod tests {
         assert_eq!(of(Some(&made), 2, 41), Some(Pin::NoCheckpoint { last: Some(Epoch(3)), entries: 1 }));
         assert_eq!(of(Some(&made), 1, 41), Some(Pin::Reader));
     }
+
+    #[test]
+    fn replay_takes_as_long_as_the_look_took_for_as_many_bytes() {
+        use std::time::Duration;
+
+        let mut log = wal_reader::testing::LogBuilder::new(LogId([1; 16]));
+        log.put(CoreId(0), b"key", b"value");
+        let mut survey = crate::cli::survey::tests::survey(log.source());
+        let bytes = Inspection::of(&survey).bytes;
+        assert!(bytes > 0);
+        let mut seconds = |read, took| {
+            (survey.bytes_read, survey.took) = (read, Duration::from_secs(took));
+            Inspection::of(&survey).seconds()
+        };
+        assert_eq!(seconds(bytes, 8), Some(Duration::from_secs(8)));
+        assert_eq!(seconds(4 * bytes, 8), Some(Duration::from_secs(2)));
+        assert_eq!(seconds(0, 8), None);
+    }
 }
