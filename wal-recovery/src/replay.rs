@@ -201,7 +201,7 @@ fn replay_core(
     let mut reader = plan.reader(source, core);
     let checkpoint = plan.checkpoint_epoch();
     let mut commits = Commits::default();
-    let (mut entries, mut bytes, mut counted_before) = (0, 0, 0);
+    let (mut entries, mut bytes) = (0_u64, 0);
     while reader.advance()? {
         let entry = reader.entry();
         if checkpoint.is_some_and(|checkpoint| entry.epoch <= checkpoint) {
@@ -210,15 +210,14 @@ fn replay_core(
         commits.note(&entry);
         sink.entry(&entry).map_err(RecoveryError::of_engine)?;
         entries += 1;
-        if entries == COUNT_EVERY {
+        if entries.is_multiple_of(COUNT_EVERY) {
             let now = reader.bytes_read();
-            let _ = counted.send((entries, now - bytes));
-            counted_before += entries;
-            (entries, bytes) = (0, now);
+            let _ = counted.send((COUNT_EVERY, now - bytes));
+            bytes = now;
         }
     }
-    let _ = counted.send((entries, reader.bytes_read() - bytes));
-    span.done(counted_before + entries, reader.bytes_read());
+    let _ = counted.send((entries % COUNT_EVERY, reader.bytes_read() - bytes));
+    span.done(entries, reader.bytes_read());
     Ok(commits)
 }
 
