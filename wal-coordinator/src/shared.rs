@@ -199,7 +199,7 @@ impl Shared {
         let waits_for = |index| self.watch.close_waits(index, begun);
         let (epoch, cuts) = self.global.close_telling(&self.pins, waits_for);
         self.watch.epoch_closed(begun);
-        if seal && Flaw::AsksForSealLate.is_planted() {
+        if Flaw::AsksForSealLate.is_planted() && seal {
             request_seals();
         }
         stall::at(Place::EpochClosed);

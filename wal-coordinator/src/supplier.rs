@@ -168,10 +168,11 @@ mod tests {
             (0..ticks).for_each(|_| sender.send(Instant::now()).unwrap());
             let due = supplier.ticks.clone();
             let thread = std::thread::spawn(|| supplier.run());
-            while !due.is_empty() {
+            while !due.is_empty() && !thread.is_finished() {
                 std::thread::yield_now();
             }
-            while ticks == 7 * cores.len() && cores.iter().any(|core| supply.is_wanting(CoreId(*core))) {
+            let is_wanting = || cores.iter().any(|core| supply.is_wanting(CoreId(*core)));
+            while ticks == 7 * cores.len() && is_wanting() && !thread.is_finished() {
                 std::thread::yield_now();
             }
             orders.send(None).unwrap();

@@ -3,9 +3,10 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{Kind, Watched, config, contents, flip, frames, log_id, place, recover, says, segment_files};
+use wal_coordinator::store::{Changes, CheckpointCut, CheckpointStore, StoreError, StoredState};
 use wal_coordinator::{CheckpointCoordinator, CoreId, PerCoreWalConfig, PerCoreWalManager, WriterError};
 use wal_format::{FrameKind, HeaderBlock, Origin, SegmentHeader, SegmentNumber};
 
@@ -177,6 +178,37 @@ fn what_was_made_ahead_and_could_not_be_taken_back_at_opening_goes_with_the_next
     let report = CheckpointCoordinator::new(&manager).create_checkpoint().unwrap();
     assert!(!path.join(&ahead).exists(), "{report:?}");
     assert_eq!(report.segments_released, 3, "the one before, that one, and the one that was sealed");
+}
+
+/// A store that is external, and empties a file when it has taken all changes: as one is that is only being made.
+struct Emptying(PathBuf);
+
+impl CheckpointStore for Emptying {
+    fn apply(&mut self, _: &CheckpointCut, changes: &mut Changes<'_>) -> Result<StoredState, StoreError> {
+        while changes.next()?.is_some() {}
+        std::fs::write(&self.0, vec![0; 64 * 1024]).unwrap();
+        Ok(StoredState { external: true, ..StoredState::default() })
+    }
+}
+
+#[test]
+fn a_file_that_is_not_in_use_is_released_only_if_it_is_older_than_the_opening() {
+    for (empty, is_released) in [(0, true), (1, false), (2, false)] {
+        let (_directory, path) = place();
+        let mut manager = PerCoreWalManager::new(config(&path, 1)).unwrap();
+        manager.writer(0).append_put(b"key", b"value").unwrap();
+        manager.close().unwrap();
+        let mut manager = PerCoreWalManager::new(config(&path, 1)).unwrap();
+        while segment_files(&path, 0).len() < 4 {
+            manager.writer(0).append_put(b"key", &[7; 1000]).unwrap();
+            manager.writer(0).sync().unwrap();
+        }
+        let (number, file) = segment_files(&path, 0).swap_remove(empty);
+        assert_eq!(number, SegmentNumber(empty as u64));
+        let store = Box::new(Emptying(file.clone()));
+        let report = CheckpointCoordinator::with_store(&manager, store).create_checkpoint().unwrap();
+        assert_eq!((!file.exists(), report.segments_released), (is_released, 2 + usize::from(is_released)));
+    }
 }
 
 #[test]

@@ -128,6 +128,23 @@ fn whole_frames_behind_the_end_are_counted_with_their_entries() {
 }
 
 #[test]
+fn nothing_is_searched_behind_the_offset_from_which_this_very_segment_is_bare() {
+    let mut log = LogBuilder::new(LOG);
+    let torn = put(&mut log);
+    put(&mut log);
+    let third = put(&mut log);
+    let mut source = log.source();
+    source.get_mut(&name(0)).unwrap()[torn.offset as usize + 70] ^= 1;
+    let (bare, other) = ((SegmentNumber(0), third.offset), (SegmentNumber(1), HEADER));
+    for (bare, frames) in
+        [(&[][..], 2), (&[other], 2), (&[bare], 1), (&[other, bare], 1), (&[bare, other], 1)]
+    {
+        let found = scan(&source, &ScanOptions { bare, ..ScanOptions::default() }).unwrap();
+        assert_eq!((found.end, found.discarded.frames), (torn, frames), "{bare:?}");
+    }
+}
+
+#[test]
 fn a_file_without_a_header_is_prepared_unless_frames_of_its_own_are_in_it() {
     let mut log = LogBuilder::new(LOG);
     put(&mut log);
@@ -138,6 +155,8 @@ fn a_file_without_a_header_is_prepared_unless_frames_of_its_own_are_in_it() {
     source.get_mut(&name(1)).unwrap()[..HEADER as usize].fill(0);
     source.insert(name(2), vec![0; 8192]);
     let found = scan(&source, &ScanOptions::default()).unwrap();
+    // Its frame was written when nothing of that file was durable: it proves nothing of the one before either.
+    assert_eq!(found.proofs, []);
     assert_eq!((found.damaged, found.prepared), (vec![SegmentNumber(1)], vec![SegmentNumber(2)]));
     assert!(found.discarded.residue);
 }

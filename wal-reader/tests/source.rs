@@ -162,3 +162,28 @@ fn nothing_that_was_to_be_dropped_stays_cached() {
         }
     }
 }
+
+#[test]
+fn what_is_farther_from_what_was_to_be_dropped_than_a_large_piece_stays_cached() {
+    const MIB: u64 = 1 << 20;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = directory.path().join("file");
+    let page_bytes = rustix::param::page_size() as u64;
+    let folio_bytes = page_bytes << 11;
+    if folio_bytes > 8 * MIB {
+        return eprintln!("the file is too short for pages of {page_bytes} bytes: not tested");
+    }
+    for (from, to) in [(1, 2), (9 * MIB + 100, 9 * MIB + 101), (3 * MIB / 2, 9 * MIB)] {
+        let far = [from.checked_sub(folio_bytes), Some(to.next_multiple_of(folio_bytes))];
+        // Under pressure, the kernel drops pages of its own accord: not the same ones each time.
+        let is_kept = (0..10).any(|_| match left_behind(&path, 1 << 16, from, to) {
+            Some(left) => {
+                assert_eq!(left, None, "dropped {from} to {to}");
+                let file = File::open(&path).unwrap();
+                far.into_iter().flatten().all(|at| is_cached(&file, at) == Some(true))
+            }
+            None => true,
+        });
+        assert!(is_kept, "more was dropped than from {from} to {to}");
+    }
+}

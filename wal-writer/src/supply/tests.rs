@@ -184,3 +184,38 @@ fn a_file_made_in_haste_is_filled_at_its_front_and_not_synced() {
         assert_eq!(written.sum::<u64>(), filled);
     }
 }
+
+#[test]
+fn what_is_left_of_a_segment_that_is_needed_is_filled_in_one_go_and_synced_once() {
+    let step = FILL_STEP as u64;
+    for rushes_at in [step, 2 * step, 4 * step] {
+        let storage = RecordingStorage::new();
+        let supply = SegmentSupply::new(Arc::new(storage.clone()), 5 * step + 4096, 4);
+        let mut asked = Vec::new();
+        let pace = |filled| {
+            asked.push(filled);
+            if filled < rushes_at { Pace::Step } else { Pace::Rush }
+        };
+        supply.prepare_paced(CORE, pace).unwrap();
+        let steps: Vec<_> = (1..=rushes_at / step).map(|number| number * step).collect();
+        assert_eq!(asked, steps, "nobody is asked again");
+        let mut written = 0;
+        let mut synced = Vec::new();
+        for event in storage.events() {
+            match event {
+                Event::Begin(Operation::Write { bytes, .. }) => written += bytes.len() as u64,
+                Event::Begin(Operation::Sync { .. }) => synced.push(written),
+                _ => {}
+            }
+        }
+        assert_eq!(synced, [steps, vec![5 * step + 4096]].concat());
+        assert_eq!(supply.take(CORE, 1).unwrap().filled, 5 * step + 4096);
+    }
+    // Without a pace, the first step alone is apart.
+    let storage = RecordingStorage::new();
+    let supply = SegmentSupply::new(Arc::new(storage.clone()), 3 * step, 4);
+    supply.prepare(CORE).unwrap();
+    let events = storage.events();
+    let syncs = events.iter().filter(|event| matches!(event, Event::Begin(Operation::Sync { .. })));
+    assert_eq!(syncs.count(), 2);
+}

@@ -254,6 +254,23 @@ mod tests {
         }
     }
 
+    /// Without an end to the steps by eight bytes, who chooses the keys of a log decides how deep the stack becomes.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a thread with a small stack")]
+    fn keys_that_part_one_after_the_other_are_sorted_on_a_small_stack() {
+        const KEYS: usize = 1000;
+        let mut delta = Delta::new(1 << 24);
+        for number in 0..KEYS {
+            delta.push(&[vec![1; 8 * number], vec![0; 8 * (KEYS - number)]].concat(), None);
+        }
+        let sort = move || {
+            delta.sort();
+            delta
+        };
+        let delta = std::thread::Builder::new().stack_size(128 << 10).spawn(sort).unwrap().join().unwrap();
+        assert!(delta.iter().is_sorted_by(|a, b| a.0 < b.0) && delta.keys() == KEYS);
+    }
+
     #[test]
     fn memory_stays_within_the_budget_whatever_the_sizes_of_keys_and_values() {
         let mut delta = Delta::new(100_000);

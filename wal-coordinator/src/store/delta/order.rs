@@ -66,7 +66,7 @@ impl Delta {
         if shared.bytes == shared.key_bytes.end {
             return slots.sort_unstable_by_key(|slot| Reverse(slot.at));
         }
-        if shared.bytes == shared.key_bytes.start || depth == DEPTH_MAX {
+        if shared.bytes == shared.key_bytes.start || depth >= DEPTH_MAX {
             let tail = |slot: &Slot| &self.key(slot.at)[shared.bytes..];
             return slots.sort_unstable_by(|a, b| tail(a).cmp(tail(b)).then_with(|| b.at.cmp(&a.at)));
         }
