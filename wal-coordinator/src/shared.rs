@@ -210,8 +210,9 @@ impl Shared {
         };
         let mut participants: Vec<_> =
             (0..cuts.len()).filter(|&index| cuts[index] > closing.cuts[index] || unsealed(index)).collect();
-        if participants.is_empty() {
-            participants.push(0);
+        // Cores that do not append write nothing, and so no barrier: somebody has to.
+        if participants.first().is_none_or(|&index| index >= self.active) {
+            participants.insert(0, 0);
         }
         closing.cuts.clone_from(&cuts);
         // Under the lock, so that the tracker learns of epochs in their order.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use wal_coordinator::{Epoch, PerCoreWalConfig, PerCoreWalManager, Scope};
+use wal_coordinator::{CheckpointCoordinator, Epoch, PerCoreWalConfig, PerCoreWalManager, Scope};
 use wal_recovery::PerCoreRecoveryManager;
 
 /// What a crash leaves, as far as the page cache goes.
@@ -68,6 +68,38 @@ fn an_empty_epoch_that_somebody_waits_for_leaves_a_trace() {
             }
             last
         });
+    }
+}
+
+/// Cores that are gone are sealed as they stand: their end of the epoch is no trace of it.
+#[test]
+fn an_epoch_that_a_failed_checkpoint_ended_for_cores_that_are_gone_leaves_a_trace() {
+    for mode in [inline, background] {
+        let with = |cores| {
+            move |path: &Path| {
+                let mut config = mode(path);
+                config.cores = cores;
+                config
+            }
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut manager = PerCoreWalManager::new(with(2)(&path)).unwrap();
+        manager.writer(1).append_put(b"key", b"value").unwrap();
+        let first = manager.advance_epoch();
+        manager.handle().epoch_durable(first).wait().unwrap();
+        manager.close().unwrap();
+        let manager = PerCoreWalManager::new(with(1)(&path)).unwrap();
+        let in_the_way = path.join("checkpoint.manifest.tmp");
+        std::fs::create_dir(&in_the_way).unwrap();
+        CheckpointCoordinator::new(&manager).create_checkpoint().unwrap_err();
+        std::fs::remove_dir(&in_the_way).unwrap();
+        let durable = manager.durable_epoch();
+        assert!(durable > first, "the checkpoint has ended an epoch");
+        let copy = directory.path().join("copy");
+        crash_copy(&path, &copy);
+        let reopened = PerCoreWalManager::new(with(1)(&copy)).unwrap();
+        assert!(reopened.handle().epoch() > durable, "{} after {durable}", reopened.handle().epoch());
     }
 }
 
