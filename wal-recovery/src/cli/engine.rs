@@ -123,4 +123,20 @@ mod tests {
         std::fs::write(&file, b"").expect("there is room");
         assert!(of(&file).is_err_and(|said| said.contains("LOCK")));
     }
+
+    #[test]
+    fn a_lock_that_this_user_may_not_open_says_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let place = tempfile::tempdir().expect("there is room");
+        let lock = place.path().join(names::LOCK);
+        std::fs::write(&lock, b"").expect("there is room");
+        std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o000)).expect("it is ours");
+        if File::open(&lock).is_ok() {
+            eprintln!("NOT TESTED: this user may open everything");
+            return;
+        }
+        assert_eq!(Engine::of(place.path()).ok(), Some(Engine::Unknown));
+        assert!(Held::of(place.path()).is_err());
+    }
 }

@@ -351,6 +351,24 @@ pub(super) mod tests {
         assert!(!is_outdated(true, Engine::Stopped) && !is_outdated(false, Engine::Stopped));
     }
 
+    #[test]
+    fn an_engine_that_was_started_during_the_look_is_noticed_if_there_are_doubts() {
+        let engine = |damaged, held| {
+            let place = tempfile::tempdir().expect("there is room");
+            for (name, bytes) in Scene::of(damaged, false).files.iter() {
+                std::fs::write(place.path().join(name), bytes).expect("there is room");
+            }
+            let lock = std::fs::File::create(place.path().join(names::LOCK)).expect("there is room");
+            if held {
+                lock.lock().expect("nobody has it");
+            }
+            let survey = Survey::of_state(place.path(), &console(), Engine::Stopped);
+            survey.expect("it can be read").engine
+        };
+        assert_eq!((engine(true, true), engine(true, false)), (Engine::Running, Engine::Stopped));
+        assert_eq!((engine(false, true), engine(false, false)), (Engine::Stopped, Engine::Stopped));
+    }
+
     /// A directory that cannot be listed.
     struct Refuses(io::ErrorKind);
 

@@ -43,6 +43,7 @@ fn files() -> Fixture {
     log.file(segment_name(A, SegmentNumber(3)), vec![0; 8192]);
     log.file(segment_name(B, SegmentNumber(3)), Vec::new());
     log.file(FileName::Free(B, SegmentNumber(0)).to_string(), vec![1; 5000]);
+    log.file(FileName::Free(C, SegmentNumber(7)).to_string(), vec![1; 5000]);
     Fixture::built(&log)
 }
 

@@ -287,3 +287,21 @@ fn what_was_read_of_log_and_checkpoint_is_told_together() {
     let read = format!("{:.1} MiB read in", json["bytes_read"].as_f64().unwrap() / 1024.0 / 1024.0);
     assert!(told.contains(&read), "{read}: {told}");
 }
+
+#[test]
+fn of_more_keys_than_are_counted_the_least_that_one_can_have_is_less() {
+    let fixture = Fixture::empty();
+    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 1)).unwrap();
+    // One more than `wal stats` has counters: it takes over that of another.
+    for number in 0..1001_u32 {
+        manager.writer(0).append_put(&number.to_le_bytes(), b"value").unwrap();
+    }
+    manager.sync_all().unwrap();
+    drop(manager);
+    let stats = fixture.wal(&["stats", "--json"]).json();
+    let keys = stats["heaviest_keys"].as_array().unwrap();
+    let bytes = |key: &Value| ["bytes_at_least", "bytes_at_most"].map(|name| key[name].as_u64().unwrap());
+    let [least, most] = bytes(&keys[0]);
+    assert!(least < most && most <= 2 * least + 8, "{least} to {most}");
+    assert!(keys[1..].iter().map(bytes).all(|[least, most]| least == most), "{keys:?}");
+}
