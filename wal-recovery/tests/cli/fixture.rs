@@ -38,6 +38,18 @@ pub(crate) fn config(path: &Path, cores: usize) -> PerCoreWalConfig {
     config
 }
 
+/// Opens a log that was open a moment ago: another test's child may hold its lock between its fork and its exec.
+#[track_caller]
+pub(crate) fn reopen(path: &Path, cores: usize) -> PerCoreWalManager {
+    for _ in 0..100_000 {
+        match PerCoreWalManager::new(config(path, cores)) {
+            Err(error) if error.to_string().contains("is in use") => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays in use", path.display());
+}
+
 impl Fixture {
     /// Nothing but an identity, so that the first opening does not roll its own.
     pub(crate) fn empty() -> Self {

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use wal_coordinator::{CheckpointCoordinator, PerCoreWalManager};
 
-use crate::fixture::{Fixture, Ran, command, config};
+use crate::fixture::{Fixture, Ran, command, config, reopen};
 
 /// The command at work, and what it prints.
 struct Tail {
@@ -133,7 +133,7 @@ fn a_core_that_comes_later_is_new_from_its_first_entry_on() {
     });
     assert!(first.0 == 0 && first.1 > 0, "what was there before is shown: {first:?}");
     drop(manager);
-    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 2)).unwrap();
+    let mut manager = reopen(&fixture.log(), 2);
     manager.writer(1).append_put(b"key", b"of a new core").unwrap();
     manager.sync_all().unwrap();
     assert!((0..1_000_000).any(|_| tail.take(1) == [(1, 0)]));
@@ -182,7 +182,7 @@ fn a_live_engine_is_followed_through_rotation_release_and_reopening_with_more_co
         assert!(checkpoints.create_checkpoint().unwrap().segments_released > 1);
     }
     drop((manager, checkpoints));
-    let mut manager = PerCoreWalManager::new(config(&fixture.log(), 4)).unwrap();
+    let mut manager = reopen(&fixture.log(), 4);
     manager.writer(3).append_put(b"key", b"of a new core").unwrap();
     manager.advance_epoch();
     manager.writer(0).append_put(b"key", b"value").unwrap();
