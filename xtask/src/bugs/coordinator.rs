@@ -93,7 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "no-barrier-for-an-awaited-epoch",
         file: "wal-coordinator/src/shared.rs",
-        old: "participants.push(0);",
+        old: "participants.insert(0, 0);",
         new: "",
         test: Test::In(
             "wal-coordinator",
