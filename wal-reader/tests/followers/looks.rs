@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use wal_format::{Epoch, OperationRef, OrderKey, SegmentNumber, Sequence};
 use wal_reader::testing::LogBuilder;
-use wal_reader::{
-    CorePoint, Level, MemorySource, MergedFollower, PerCoreWalReader, Position, Source, SourceFile, Start,
-};
+use wal_reader::{CorePoint, Level, MergedFollower, PerCoreWalReader, Position, Source, SourceFile, Start};
 
 use crate::live::{Live, put};
 use crate::{A, B, LOG, MIB};
@@ -100,18 +98,15 @@ fn a_log_that_stands_still_is_looked_at_once_a_call_and_with_a_few_bytes() {
     }
 }
 
-/// A log that grows with every look at it, and never says that anything is durable or closed.
-#[derive(Clone)]
-struct Growing {
-    log: Arc<Mutex<LogBuilder>>,
+/// A log to which something happens with every look at it.
+struct Looked<F> {
     live: Live,
+    at_look: Mutex<F>,
 }
 
-impl Source for Growing {
+impl<F: FnMut(&Live) + Send> Source for Looked<F> {
     fn names(&self) -> io::Result<Vec<String>> {
-        let mut log = self.log.lock().unwrap();
-        put(&mut log, A);
-        self.live.show(&log.source());
+        (self.at_look.lock().unwrap())(&self.live);
         self.live.names()
     }
     fn open(&self, name: &str) -> io::Result<Box<dyn SourceFile>> {
@@ -127,8 +122,12 @@ fn a_log_that_never_stands_still_is_looked_at_five_times_a_call() {
     let mut log = LogBuilder::new(LOG);
     put(&mut log, A);
     let live = Live::of(&log);
-    let growing = Growing { log: Arc::new(Mutex::new(log)), live: live.clone() };
-    let source: Arc<dyn Source> = Arc::new(growing);
+    // It grows, and never says that anything is durable or closed.
+    let at_look = Mutex::new(move |live: &Live| {
+        put(&mut log, A);
+        live.show(&log.source());
+    });
+    let source: Arc<dyn Source> = Arc::new(Looked { live: live.clone(), at_look });
     let mut core =
         PerCoreWalReader::follow(Arc::clone(&source), LOG, A, Level::Durable, Start::Checkpoint).unwrap();
     let mut merged = MergedFollower::new(source, Level::Written, Start::Checkpoint).unwrap();
@@ -194,36 +193,20 @@ fn a_follower_that_is_far_behind_reads_ahead_in_parts_and_holds_few_files() {
     }
 }
 
-/// A log whose end comes with the third look at it.
-struct Late {
-    live: Live,
-    after: MemorySource,
-    looks: Mutex<u64>,
-}
-
-impl Source for Late {
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut looks = self.looks.lock().unwrap();
-        *looks += 1;
-        if *looks == 3 {
-            self.live.show(&self.after);
-        }
-        self.live.names()
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn SourceFile>> {
-        self.live.open(name)
-    }
-    fn path(&self, name: &str) -> PathBuf {
-        self.live.path(name)
-    }
-}
-
 #[test]
 fn a_wait_ends_with_what_it_waits_for_or_when_the_time_is_over() {
     let mut log = LogBuilder::new(LOG);
     let live = Live::of(&log);
     put(&mut log, A);
-    let late = Late { live: live.clone(), after: log.source(), looks: Mutex::new(0) };
+    let (after, mut looks) = (log.source(), 0);
+    // Its end comes with the third look.
+    let at_look = Mutex::new(move |live: &Live| {
+        looks += 1;
+        if looks == 3 {
+            live.show(&after);
+        }
+    });
+    let late = Looked { live: live.clone(), at_look };
     let mut follower =
         PerCoreWalReader::follow(Arc::new(late), LOG, A, Level::Written, Start::Checkpoint).unwrap();
     assert!(follower.advance_within(Duration::from_secs(60)).unwrap());
