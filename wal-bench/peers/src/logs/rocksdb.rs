@@ -1,4 +1,5 @@
-//! RocksDB: a store; its write-ahead log is the log. The memtable is large, so that a restart reads the log.
+//! RocksDB: a store; its write-ahead log is the log. The memtable is large, so that a restart reads the log, and then writes a
+//! table of it: what would keep it from that is not in this binding.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,8 +17,6 @@ fn open(directory: &Path) -> Result<Rocks, Failure> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_write_buffer_size(2 << 30);
-    options.set_avoid_flush_during_recovery(true);
-    options.set_avoid_flush_during_shutdown(true);
     Ok(Rocks(DB::open(&options, directory.join("db"))?))
 }
 
@@ -40,7 +39,7 @@ impl Single for Rocks {
             batch.put(key(last), value);
         }
         let appended = Instant::now();
-        self.0.write_opt(&batch, &synced)?;
+        self.0.write_opt(batch, &synced)?;
         Ok(appended)
     }
 
