@@ -98,7 +98,7 @@ impl Supplier {
     }
 
     fn written_bytes(&self, core: CoreId) -> u64 {
-        self.logs.iter().find(|log| log.core() == core).map_or(0, |log| log.stats().file_bytes)
+        self.logs.iter().find(|log| log.core() == core).map_or(0, |log| log.file_bytes())
     }
 }
 

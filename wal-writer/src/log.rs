@@ -189,6 +189,12 @@ impl CoreLog {
         self.watch.look(self)
     }
 
+    /// Bytes handed to the file system so far, in whole pages: [`LogStats::file_bytes`] without the rest of them.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.watch.tallies.file_bytes.get()
+    }
+
     /// Where the last completed sync ends; everything before it can be read from the files.
     #[must_use]
     pub fn durable_position(&self) -> SegmentPosition {
