@@ -1,6 +1,8 @@
 //! What it costs to come back: time per entry from a warm cache, beside a plain file with checksums; bytes on disk.
 
-use wal_coordinator::{EntryRef, Replay};
+use std::path::Path;
+
+use wal_coordinator::{CheckpointCoordinator, EntryRef, PerCoreWalConfig, PerCoreWalManager, Replay};
 use wal_recovery::{BoxError, PerCoreRecoveryManager};
 
 use super::appends::append_distinct;
@@ -25,33 +27,26 @@ impl Replay for Counter {
 pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let entries: u64 = plan.choose(4_000_000, 1_000_000);
     let directory = plan.temporary()?;
-    let path = directory.path().join("log");
-    let mut manager = super::open(directory.path(), 1)?;
-    let mut writer = manager.take_writer(0)?;
-    append_distinct(&mut writer, 0, entries)?;
-    drop(writer);
-    manager.sync_all()?;
-    let bytes: u64 = manager.stats().cores.iter().map(|core| core.bytes).sum();
-    manager.close()?;
+    let bytes = written(&directory.path().join("log"), entries)?;
+    let used = plan.temporary()?;
+    written_into_used_segments(&used.path().join("log"), entries)?;
     let plain = zero_filled(&directory.path().join("plain"), entries * PLAIN_ENTRY_BYTES)?;
     write_plain(&plain, entries, &[9; VALUE_BYTES])?;
-    let (mut log, mut planning, mut yardstick) = (Samples::default(), Samples::default(), Samples::default());
+    let mut samples: [Samples; 4] = Default::default();
     // The first round warms the cache.
     for round in 0..plan.choose(6, 4) {
-        let mut counter = Counter::default();
-        let recovery = PerCoreRecoveryManager::new(&path);
-        let ns = ns_each(entries, || recovery.recover(&mut counter).map(drop))?;
-        let ns_plan = ns_each(entries, || recovery.plan().map(drop))?;
-        let ns_plain = ns_each(entries, || read_plain(&plain, entries).map(drop))?;
-        if counter.entries != entries {
-            return Err(format!("{} of {entries} entries came back", counter.entries).into());
-        }
+        let recovery = PerCoreRecoveryManager::new(directory.path().join("log"));
+        let ns = [
+            recovered(&recovery, entries)?,
+            recovered(&PerCoreRecoveryManager::new(used.path().join("log")), entries)?,
+            ns_each(entries, || recovery.plan().map(drop))?,
+            ns_each(entries, || read_plain(&plain, entries).map(drop))?,
+        ];
         if round > 0 {
-            log.push(ns);
-            planning.push(ns_plan);
-            yardstick.push(ns_plain);
+            samples.iter_mut().zip(ns).for_each(|(samples, ns)| samples.push(ns));
         }
     }
+    let [mut log, mut used, mut planning, mut yardstick] = samples;
     let (both, one) = two_cores(plan, entries / 2)?;
     Ok(vec![
         Row::beside(
@@ -61,7 +56,8 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
             "ns",
         )
         .aim("recovery"),
-        Row::alone("of which scanning and deciding", planning.median(), "ns"),
+        Row::beside("the same of a log in used segments", used.median(), yardstick.median(), "ns"),
+        Row::alone("scanning and deciding alone, the whole log checked", planning.median(), "ns"),
         Row::beside("recovery of two cores at once, beside one, warm cache", both, one, "M entries/s")
             .aim("recovery-cores"),
         Row::beside(
@@ -73,6 +69,44 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
         .aim("bytes"),
     ]
     .into())
+}
+
+/// Makes a log of one core, with `entries` entries; how many bytes it has.
+fn written(path: &Path, entries: u64) -> Result<u64, Failure> {
+    let mut manager = PerCoreWalManager::new(PerCoreWalConfig::new(path, 1))?;
+    append_distinct(&mut manager.take_writer(0)?, 0, entries)?;
+    manager.sync_all()?;
+    let bytes = manager.stats().cores.iter().map(|core| core.bytes).sum();
+    manager.close()?;
+    Ok(bytes)
+}
+
+/// The same of a log that has been at work for a while: checkpoints released its files, and it writes over what they held.
+fn written_into_used_segments(path: &Path, entries: u64) -> Result<(), Failure> {
+    let mut config = PerCoreWalConfig::new(path, 1);
+    config.free_segments_max = 64;
+    let mut manager = PerCoreWalManager::new(config)?;
+    let mut coordinator = CheckpointCoordinator::new(&manager);
+    let mut writer = manager.take_writer(0)?;
+    for _ in 0..2 * entries {
+        writer.append_put(&[b'k'; KEY_BYTES], &[42; VALUE_BYTES])?;
+    }
+    coordinator.create_checkpoint()?;
+    append_distinct(&mut writer, 0, entries)?;
+    drop((writer, coordinator));
+    manager.close()?;
+    Ok(())
+}
+
+/// Nanoseconds an entry, all of which come back.
+fn recovered(recovery: &PerCoreRecoveryManager, entries: u64) -> Result<f64, Failure> {
+    let mut counter = Counter::default();
+    let ns = ns_each(entries, || recovery.recover(&mut counter).map(drop))?;
+    if counter.entries == entries {
+        Ok(ns)
+    } else {
+        Err(format!("{} of {entries} entries came back", counter.entries).into())
+    }
 }
 
 /// Millions of entries a second, of a log of two cores and of one of them, with `entries` each.
