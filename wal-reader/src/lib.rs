@@ -156,6 +156,7 @@ pub use source::{Directory, MemorySource, Source, SourceFile, read_full};
 pub use spans::Span;
 pub use stats::SegmentStats;
 pub use stop::{Step, Stop, StopReason};
+pub use tail::Barren;
 pub use witness::Witnesses;
 
 #[cfg(doctest)]

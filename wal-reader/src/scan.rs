@@ -18,6 +18,7 @@ use crate::source::Source;
 use crate::spans::Span;
 use crate::stats::SegmentStats;
 use crate::stop::StopReason;
+use crate::tail::Barren;
 
 /// What a scan is told from outside.
 #[derive(Clone, Default)]
@@ -31,8 +32,8 @@ pub struct ScanOptions<'a> {
     /// Everything before this offset of this segment is proven durable, and whoever asks will read and check it again
     /// before he believes it: of its entries only the headers of their frames are looked at.
     pub replayed: Option<(SegmentNumber, u64)>,
-    /// Segments behind whose offset nothing but zeros stands, so that nothing is to be searched there.
-    pub bare: &'a [(SegmentNumber, u64)],
+    /// Stretches that were searched already. They count where the log ends exactly where one begins.
+    pub barren: &'a [Barren],
     /// Go on behind what cannot be read, with the next frame that is whole and in order.
     pub salvage: bool,
 }
@@ -57,7 +58,8 @@ pub struct Discarded {
     pub entries: u64,
     /// Bytes of these frames.
     pub bytes: u64,
-    /// There is something that is neither zero nor of a file's former life, be it a whole frame or not.
+    /// There is something that is neither zero nor of a file's former life, be it a whole frame or not. Of a file that
+    /// was used before, what is no frame may differ between the page cache and the medium: then the cache's word counts.
     pub residue: bool,
 }
 

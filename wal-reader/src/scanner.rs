@@ -19,7 +19,7 @@ use crate::source::{Source, SourceFile};
 use crate::spans::Span;
 use crate::stats::SegmentStats;
 use crate::stop::{Step, StopReason};
-use crate::tail::{Hit, Search};
+use crate::tail::{Barren, Hit, Search};
 
 /// One file, and how much of it may belong to the log.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ pub(crate) struct Scanner<'a> {
     log_id: LogId,
     salvage: bool,
     replayed: Option<(SegmentNumber, u64)>,
-    bare: &'a [(SegmentNumber, u64)],
+    barren: &'a [Barren],
     pieces: Vec<Piece>,
     above: Vec<Above>,
     /// Whether everything so far could be read.
@@ -122,7 +122,7 @@ impl<'a> Scanner<'a> {
             log_id,
             salvage: options.salvage,
             replayed: options.replayed,
-            bare: options.bare,
+            barren: options.barren,
             pieces,
             above: chain.above,
             reading: links > 0,
@@ -267,11 +267,14 @@ impl<'a> Scanner<'a> {
         refused: Option<u64>,
         hits: &mut bool,
     ) -> Result<Option<Hit>, ReadError> {
+        let known = |barren: &&Barren| (barren.segment, barren.from) == (piece.segment, at);
+        if let Some(barren) = self.barren.iter().find(known) {
+            self.found.discarded.residue |= barren.residue;
+            return Ok(None);
+        }
         let Some((file, path)) = self.open(piece)? else { return Ok(None) };
         let seed = SegmentSeed::new(self.log_id, self.found.core, piece.segment);
-        let bare = self.bare.iter().find(|(segment, _)| *segment == piece.segment).map(|(_, from)| *from);
-        let end = piece.end.into_iter().chain(bare).min();
-        let mut search = Search::new(file, &path, seed, at, end)?;
+        let mut search = Search::new(file, &path, seed, at, piece.end)?;
         while let Some(hit) = search.next()? {
             *hits = true;
             if hit.header.synced_through > 0 && hit.header.synced_through <= hit.offset {

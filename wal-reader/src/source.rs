@@ -32,8 +32,8 @@ pub trait Source: Send + Sync {
 /// A file of a log directory, open for reading.
 ///
 /// Reads show what was written to the file, by whichever process, also where the medium does not have it. Recovery relies on
-/// that: what shows as zeros it does not look for behind a cache. Not a file system, then, whose cache does not see what
-/// another machine writes.
+/// that: a frame that does not show it does not look for behind a cache. Not a file system, then, whose cache does not see
+/// what another machine writes.
 pub trait SourceFile: Send + Sync {
     /// Bytes in it now.
     ///

@@ -4,16 +4,49 @@ use std::path::Path;
 
 use wal_format::frame::FRAME_MAGIC;
 use wal_format::limits::{FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, frame_aligned};
-use wal_format::{Found, FrameHeader, SegmentSeed};
+use wal_format::{CoreId, Found, FrameHeader, LogId, SegmentNumber, SegmentSeed};
 
 use crate::error::ReadError;
-use crate::source::SourceFile;
+use crate::segment::{open_segment, segment_name};
+use crate::source::{Source, SourceFile};
 use crate::window::Window;
 
 const STEP: u64 = FRAME_ALIGN_BYTES as u64;
 /// A multiple of the step, and long enough for the compiler to look at it in vectors.
 const BLOCK_BYTES: usize = 256;
 const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
+/// A stretch without a frame of the log that its file belongs to, from an offset to the end of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barren {
+    /// The file.
+    pub segment: SegmentNumber,
+    /// Where the stretch begins.
+    pub from: u64,
+    /// There is something in it that is neither zero nor of the file's former life.
+    pub residue: bool,
+}
+
+impl Barren {
+    /// Searches a segment's file from offset `from` on; `None` if there is no such file, or a frame header of it there
+    /// whose checksum holds, be the frame whole or not.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; [`ReadError::Format`] for an intact frame that needs a newer version.
+    pub fn find(
+        source: &dyn Source,
+        log_id: LogId,
+        core: CoreId,
+        segment: SegmentNumber,
+        from: u64,
+    ) -> Result<Option<Self>, ReadError> {
+        let Some(file) = open_segment(source, core, segment)? else { return Ok(None) };
+        let path = source.path(&segment_name(core, segment));
+        let mut search = Search::new(file, &path, SegmentSeed::new(log_id, core, segment), from, None)?;
+        let is_barren = search.next()?.is_none();
+        Ok(is_barren.then(|| Self { segment, from, residue: search.residue() }))
+    }
+}
 
 /// A header whose checksum holds, found by search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

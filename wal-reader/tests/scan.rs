@@ -6,7 +6,7 @@
 use wal_format::{CoreId, Epoch, LogId, OperationRef, Origin, SegmentNumber, Sequence, Verdict};
 use wal_reader::testing::LogBuilder;
 use wal_reader::{
-    Chain, CoreScan, Discarded, EpochStart, Inventory, LogPosition, MemorySource, Order, ReadError,
+    Barren, Chain, CoreScan, Discarded, EpochStart, Inventory, LogPosition, MemorySource, Order, ReadError,
     ScanOptions, Span, StopReason,
 };
 
@@ -128,20 +128,62 @@ fn whole_frames_behind_the_end_are_counted_with_their_entries() {
 }
 
 #[test]
-fn nothing_is_searched_behind_the_offset_from_which_this_very_segment_is_bare() {
+fn what_was_searched_is_not_searched_again_if_the_log_ends_where_that_began() {
     let mut log = LogBuilder::new(LOG);
     let torn = put(&mut log);
+    let second = put(&mut log);
     put(&mut log);
-    let third = put(&mut log);
     let mut source = log.source();
     source.get_mut(&name(0)).unwrap()[torn.offset as usize + 70] ^= 1;
-    let (bare, other) = ((SegmentNumber(0), third.offset), (SegmentNumber(1), HEADER));
-    for (bare, frames) in
-        [(&[][..], 2), (&[other], 2), (&[bare], 1), (&[other, bare], 1), (&[bare, other], 1)]
-    {
-        let found = scan(&source, &ScanOptions { bare, ..ScanOptions::default() }).unwrap();
-        assert_eq!((found.end, found.discarded.frames), (torn, frames), "{bare:?}");
+    let barren = |segment, from| Barren { segment: SegmentNumber(segment), from, residue: false };
+    let (here, above, other) = (barren(0, torn.offset), barren(0, second.offset), barren(1, torn.offset));
+    for (barren, frames) in [
+        (&[][..], 2),
+        (&[other], 2),
+        (&[above], 2),
+        (&[here], 0),
+        (&[other, above, here], 0),
+        (&[here, other, above], 0),
+    ] {
+        let found = scan(&source, &ScanOptions { barren, ..ScanOptions::default() }).unwrap();
+        assert_eq!((found.end, found.discarded.frames), (torn, frames), "{barren:?}");
+        assert_eq!(found.discarded.residue, frames > 0, "{barren:?}");
     }
+    let found =
+        scan(&source, &ScanOptions { barren: &[Barren { residue: true, ..here }], ..ScanOptions::default() });
+    assert!(found.unwrap().discarded.residue, "what the search found counts");
+    // In the file above as well.
+    source.insert(name(1), vec![0; 8192]);
+    let both = [Barren { residue: true, ..here }, Barren { residue: true, ..barren(1, HEADER) }];
+    let found = scan(&source, &ScanOptions { barren: &both, ..ScanOptions::default() }).unwrap();
+    assert!(found.discarded.residue);
+    assert_eq!(found.prepared, [SegmentNumber(1)]);
+}
+
+#[test]
+fn a_stretch_is_barren_unless_a_header_of_this_very_file_stands_in_it() {
+    let mut log = LogBuilder::new(LOG);
+    let first = put(&mut log);
+    let second = put(&mut log);
+    let end = log.end(A).offset;
+    let source = log.source();
+    let find = |source: &MemorySource, segment, from| {
+        Barren::find(source, LOG, A, SegmentNumber(segment), from).unwrap()
+    };
+    let barren = |segment, from, residue| Some(Barren { segment: SegmentNumber(segment), from, residue });
+    assert_eq!(find(&source, 0, first.offset), None);
+    assert_eq!(find(&source, 0, second.offset), None);
+    assert_eq!(
+        find(&source, 0, second.offset + 8),
+        barren(0, second.offset + 8, true),
+        "from behind its header"
+    );
+    assert_eq!(find(&source, 0, end), barren(0, end, false), "nothing");
+    assert_eq!(find(&source, 1, HEADER), None, "no file");
+    let mut source = source;
+    let used = source.get(&name(0)).unwrap().to_vec();
+    source.insert(name(3), used);
+    assert_eq!(find(&source, 3, HEADER), barren(3, HEADER, false), "the file's former life");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub(crate) fn scan_core(
         start_order,
         released: Some(&released),
         replayed: settled.proven.filter(|_| how.depth == Depth::Replayed && how.mode == Mode::Strict),
-        bare: &settled.bare,
+        barren: &settled.barren,
         salvage: how.mode == Mode::Salvage,
     };
     CoreScan::run(source, log_id, core, segments, &options)

@@ -4,27 +4,27 @@
 //! log ends decides something else after the next power loss. So each file is asked, by what the cache shows, up to
 //! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
 //!
-//! Not dropped is what the cache shows as zeros, from behind the last frame to the end of the file: most of a segment that
-//! was filled ahead of use. **A frame that the medium has, the cache shows**:
+//! Not dropped is what the cache shows without a frame of its file's, from behind the last one to the end of the file: most of
+//! a segment that was filled ahead of use, or of one that is used again. **A frame that the medium has, the cache shows**:
 //!
 //! 1. Frames are written through the cache, and of a page that is cached nothing else changes the medium.
 //! 2. Over a frame nothing is written but itself: a page that is written again holds the same frames, and more
 //!    (`FORMAT.md`, rule 5). Zeros go to where nothing was written yet, or to a file without a frame of its number; a number,
 //!    and with it what a frame's checksum begins with, is given to one file once.
-//! 3. So a zero in the cache was written before any frame came there, or read from the medium. In the first case the medium
-//!    has zeros, or, if that write was lost, what the file held in a former life, and no check takes that for a frame of this
-//!    one. In the second it had zeros, and by 1 has them still.
+//! 3. So whatever the cache shows at a place without a frame was written before any frame came there, or read from the medium.
+//!    In the first case the medium has it, or, if that write was lost, what the file held in a former life, and no check takes
+//!    that for a frame of this one. In the second the medium had it, and by 1 has it still.
 //!
 //! The other way around nothing is believed: a frame in the cache that is not proven durable is read again. What the medium
-//! has behind the zeros can differ only where a write of zeros was lost, and by bytes that are nobody's frames: the log ends at
-//! the same place, with the same evidence.
+//! has there instead can differ only where a write was lost that was none of this life's frames: the log ends at the same place,
+//! with the same evidence, and only whether some residue stands behind it may be told in another way.
 //!
 //! 1 is what a [`SourceFile`] promises. It would not hold of a cache that does not see what another machine wrote.
 
 use wal_format::limits::{FRAME_HEADER_BYTES, HEADER_BLOCK_BYTES};
 use wal_format::{CoreId, Found, LogId, Origin, SegmentNumber, SegmentSeed};
 use wal_reader::{
-    ReadError, SegmentState, Source, SourceFile, open_segment, read_full, read_state, segment_name,
+    Barren, ReadError, SegmentState, Source, SourceFile, open_segment, read_full, read_state, segment_name,
 };
 
 /// What [`settle`] found out.
@@ -32,8 +32,8 @@ use wal_reader::{
 pub(crate) struct Settled {
     /// Everything before this place is proven durable.
     pub(crate) proven: Option<(SegmentNumber, u64)>,
-    /// Segments, and offsets behind which they hold nothing but zeros.
-    pub(crate) bare: Vec<(SegmentNumber, u64)>,
+    /// What was not dropped, since it holds no frame.
+    pub(crate) barren: Vec<Barren>,
 }
 
 /// Large enough to hold many small frames, small enough to skip most of a large one.
@@ -71,17 +71,15 @@ pub(crate) fn settle(
                 let seed = SegmentSeed::new(log_id, core, segment);
                 synced_through(&*file, &seed).map_err(|error| failed("read", error))?
             }
-            None => (0, 0),
+            None => (0, HEADER_BLOCK_BYTES as u64),
         };
-        let is_bare = is_zero_from(&*file, end).map_err(|error| failed("read", error))?;
         let stated_here = stated.filter(|(at, _)| *at == segment).map_or(0, |(_, through)| through);
         let proven = shown.max(stated_here);
+        let barren = Barren::find(source, log_id, core, segment, end.max(proven))?;
         file.sync().map_err(|error| failed("sync", error))?;
-        let to = if is_bare { end.max(proven) } else { u64::MAX };
+        let to = barren.map_or(u64::MAX, |barren| barren.from);
         file.drop_cache(proven, to).map_err(|error| failed("drop the cached pages of", error))?;
-        if is_bare {
-            settled.bare.push((segment, to));
-        }
+        settled.barren.extend(barren);
         if proven > 0 {
             // Anything durable in a segment says that all earlier ones are.
             settled.proven = Some((segment, proven));
@@ -121,28 +119,11 @@ fn synced_through(file: &dyn SourceFile, seed: &SegmentSeed) -> std::io::Result<
     }
 }
 
-/// Whether nothing but zeros stands in a file from `from` on.
-fn is_zero_from(file: &dyn SourceFile, mut from: u64) -> std::io::Result<bool> {
-    const ZEROS: [u8; STRIDE_BYTES] = [0; STRIDE_BYTES];
-    let mut buffer = [0; 8 * STRIDE_BYTES];
-    loop {
-        let filled = read_full(file, &mut buffer, from)?;
-        let mut pages = buffer.get(..filled).unwrap_or(&[]).chunks(STRIDE_BYTES);
-        if !pages.all(|page| ZEROS.starts_with(page)) {
-            return Ok(false);
-        }
-        if filled < buffer.len() {
-            return Ok(true);
-        }
-        from = from.saturating_add(filled as u64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use wal_format::{OperationRef, Origin};
+    use wal_format::{Epoch, FrameHeader, FrameKind, OperationRef, Origin, Sequence};
     use wal_reader::testing::{Faults, FaultySource, LogBuilder};
 
     use super::*;
@@ -247,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_the_last_frame_are_neither_dropped_nor_searched_and_anything_else_is() {
+    fn what_holds_no_frame_behind_the_last_one_is_not_dropped_and_anything_else_is() {
         let (core, numbers) = (CoreId(0), [SegmentNumber(0), SegmentNumber(1)]);
         let mut log = LogBuilder::new(LogId([7; 16]));
         log.put(core, b"a", b"value");
@@ -256,44 +237,81 @@ mod tests {
         log.put(core, b"b", b"value");
         let end = log.end(core).offset;
         let name = |segment| segment_name(core, segment);
-        // How long the file of segment 0 and that made ahead of use are, and where a byte of them is not zero.
-        let check = |length: usize, odd: Option<(usize, usize)>, bare: [bool; 2]| {
+        // How long the file of segment 0 and that made ahead of use are, what stands in one of them at an offset, and how much
+        // is not dropped, and holds what is neither zero nor of a former life.
+        let check = |length: usize, odd: Option<(usize, usize, &[u8])>, barren: [Option<bool>; 2]| {
             let mut source = log.source();
             source.get_mut(&name(numbers[0])).unwrap().resize(length, 0);
             source.insert(name(numbers[1]), vec![0; length]);
-            if let Some((file, at)) = odd {
-                source.get_mut(&name(numbers[file])).unwrap()[at] = 1;
+            if let Some((file, at, bytes)) = odd {
+                source.get_mut(&name(numbers[file])).unwrap()[at..at + bytes.len()].copy_from_slice(bytes);
             }
             let source = FaultySource::new(Arc::new(source), Faults::default());
             let settled = settle(&source, log.log_id(), core, &numbers).unwrap();
-            let at = |bare, to: u64| if bare { to } else { u64::MAX };
-            let (to, to_ahead) = (at(bare[0], end), at(bare[1], 0));
-            let bare = [(numbers[1], to_ahead), (numbers[0], to)].into_iter();
+            let starts = [end, HEADER_BLOCK_BYTES as u64];
+            let found = |file: usize| {
+                barren[file].map(|residue| Barren { segment: numbers[file], from: starts[file], residue })
+            };
             let expected = Settled {
                 proven: Some((numbers[0], proven)),
-                bare: bare.filter(|(_, to)| *to < u64::MAX).collect(),
+                barren: [found(1), found(0)].into_iter().flatten().collect(),
             };
-            assert_eq!(settled, expected, "{length} {odd:?}");
-            let asked = |segment, from, to| {
-                [format!("sync {}", name(segment)), format!("drop {} {from} to {to}", name(segment))]
+            let what = format!("{length} {odd:?}");
+            assert_eq!(settled, expected, "{what}");
+            let asked = |file: usize, from: u64| {
+                let name = name(numbers[file]);
+                let to = barren[file].map_or(u64::MAX, |_| starts[file]);
+                [format!("sync {name}"), format!("drop {name} {from} to {to}")]
             };
-            assert_eq!(
-                source.log(),
-                [asked(numbers[1], 0, to_ahead), asked(numbers[0], proven, to)].concat(),
-                "{length} {odd:?}"
-            );
+            assert_eq!(source.log(), [asked(1, 0), asked(0, proven)].concat(), "{what}");
         };
-        let end = usize::try_from(end).unwrap();
-        for length in [end, end + 1, 8 * STRIDE_BYTES - 1, 8 * STRIDE_BYTES, 8 * STRIDE_BYTES + end, 1 << 20]
+        let first = usize::try_from(end).unwrap();
+        for length in
+            [first, first + 1, 8 * STRIDE_BYTES - 1, 8 * STRIDE_BYTES, 8 * STRIDE_BYTES + first, 1 << 20]
         {
-            check(length, None, [true, true]);
+            check(length, None, [Some(false); 2]);
             for back in [1, 4096, 40_000] {
                 let Some(at) = length.checked_sub(back) else { continue };
-                check(length, Some((1, at)), [true, false]);
-                if at >= end {
-                    check(length, Some((0, at)), [false, true]);
+                let is_behind = at >= HEADER_BLOCK_BYTES;
+                check(length, Some((1, at, &[1])), [Some(false), Some(is_behind)]);
+                if at >= first {
+                    check(length, Some((0, at, &[1])), [Some(true), Some(false)]);
                 }
             }
         }
+        let frame = |segment, at: usize| {
+            let seed = SegmentSeed::new(log.log_id(), core, segment);
+            let header = FrameHeader { segment, ..FRAME };
+            [&header.encode(&seed, at as u64, &[0; 64])[..], &[0; 64]].concat()
+        };
+        for (file, at) in
+            [(0, first + 8), (0, 1 << 19), (1, HEADER_BLOCK_BYTES), (1, 1 << 19), (1, (1 << 20) - 128)]
+        {
+            let own = frame(numbers[file], at);
+            let mut expected = [Some(false); 2];
+            // Of a former life.
+            check(1 << 20, Some((file, at, &frame(SegmentNumber(9), at))), expected);
+            expected[file] = Some(true);
+            let torn = [&own[..8], &[!own[8]], &own[9..]].concat();
+            check(1 << 20, Some((file, at, &torn)), expected);
+            expected[file] = None;
+            check(1 << 20, Some((file, at, &own)), expected);
+            // Its header is all that counts: the payload may be what a crash kept from the medium.
+            check(1 << 20, Some((file, at, &[&own[..127], &[1]].concat())), expected);
+        }
     }
+
+    const FRAME: FrameHeader = FrameHeader {
+        kind: FrameKind::Pad,
+        flags: 0,
+        core: CoreId(0),
+        payload_bytes: 64,
+        entry_count: 0,
+        epoch: Epoch(1),
+        first_sequence: Sequence(0),
+        base_timestamp: 0,
+        segment: SegmentNumber(0),
+        synced_through: 0,
+        payload_crc: 0,
+    };
 }

@@ -16,15 +16,15 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "after EIO and a restart, recovery believes what only the page cache has",
     },
     Bug {
-        name: "zeros-taken-for-granted",
+        name: "barren-taken-for-granted",
         file: "wal-recovery/src/settle.rs",
-        old: "let to = if is_bare {",
-        new: "let is_bare = true;\n        let to = if is_bare {",
+        old: "let to = barren.map_or(u64::MAX, |barren| barren.from);",
+        new: "let to = end.max(proven);",
         test: Test::Unit(
             "wal-recovery",
-            "settle::tests::zeros_behind_the_last_frame_are_neither_dropped_nor_searched_and_anything_else_is",
+            "settle::tests::what_holds_no_frame_behind_the_last_one_is_not_dropped_and_anything_else_is",
         ),
-        harm: "frames behind damage are not searched for: entries that had been durable are cut off without a word",
+        harm: "after EIO and a restart, what decides where the log ends may be frames that only the page cache has",
     },
     Bug {
         name: "files-between-others-used-again",
