@@ -21,8 +21,8 @@ use crate::tally::Tallies;
 const PAGE_BYTES: usize = 4096;
 /// The buffer is written when it has grown to this, or when a drain is over.
 const WRITE_BYTES: usize = 512 * 1024;
-/// A commit of less is small.
-const SMALL_BYTES: usize = 64 * 1024;
+/// A commit of less is small: to write it twice, once as zeros, costs less than a change of metadata.
+const SMALL_BYTES: usize = 256 * 1024;
 /// Small commits stay on filled pages: filled this far ahead, whenever less than the margin is left.
 const FILL_AHEAD_BYTES: u64 = 1024 * 1024;
 const FILL_MARGIN_BYTES: u64 = 128 * 1024;

@@ -96,7 +96,7 @@ fn a_segment_is_filled_in_steps_each_durable_before_the_next_and_given_up_if_tol
 fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
     const SEGMENT_BYTES: u64 = 4 << 20;
     let options = LogOptions { ring_bytes: 1 << 20, segment_bytes: SEGMENT_BYTES, ..SMALL };
-    for bytes in [100, 5_000, 40_000, 70_000, 200_000] {
+    for bytes in [100, 5_000, 40_000, 70_000, 200_000, 270_000, 400_000] {
         let mut rig = rig(options);
         let mut filled: BTreeMap<u64, u64> = BTreeMap::new();
         let (mut fills, mut seen, mut commits) = (0, 0, 0);
@@ -112,7 +112,7 @@ fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
                 let before = filled.entry(file).or_default();
                 let is_fill = offset == *before && written.iter().all(|byte| *byte == 0);
                 fills += u64::from(is_fill);
-                assert!(is_fill || bytes >= 64 * 1024 || end <= *before, "{bytes}: {offset} is not filled");
+                assert!(is_fill || bytes >= 256 * 1024 || end <= *before, "{bytes}: {offset} is not filled");
                 // Its pages: the one that it shares with what came before, and one of zeros behind.
                 let frames = 2 * (bytes.max(3_000) + 4096) + 2 * 4096;
                 assert!(is_fill || written.len() <= frames, "{bytes}: {} bytes in a write", written.len());
@@ -120,13 +120,13 @@ fn small_commits_stay_on_filled_pages_and_large_ones_fill_none() {
             }
         }
         let files = filled.len() as u64;
-        if bytes >= 64 * 1024 {
+        if bytes >= 256 * 1024 {
             // What a file begins with, and once more for its seal, which is small.
             assert!(fills <= 2 * files, "{bytes}: {fills} fills of {files} files");
         } else {
             // Of 1 MiB each, when 128 KiB were left.
             let most = files * (1 + SEGMENT_BYTES.div_ceil((1 << 20) - (128 << 10)));
-            assert!(commits > 20 && fills <= most, "{bytes}: {fills} fills of {files} files");
+            assert!(commits > 10 && fills <= most, "{bytes}: {fills} fills of {files} files");
         }
     }
 }
@@ -139,11 +139,12 @@ fn a_small_commit_that_leaves_less_than_the_margin_fills_a_step_ahead_and_no_oth
     rig.log.begin(&EpochEnd { epoch: Epoch(0), barrier: None, seal: false }).unwrap();
     // Of a file that was made in haste, 256 KiB are filled.
     let (mut filled, mut end, mut fills) = (MIB / 4, 4096, 0);
-    // Where commits end: some leave the margin or just not, some take less than 64 KiB or just not, with the page that
+    // Where commits end: some leave the margin or just not, some take less than 256 KiB or just not, with the page that
     // they share with the one before.
     let to_margin = [65_408, 130_816, 130_944, 131_072, 131_200];
-    let to_small = [500_032, 800_000, 1_048_448, 1_110_016, 1_175_488];
-    let to_end = (4..12).map(|step| 330_048 * step).chain([3_960_704, 3_960_832, 3_960_960]);
+    let to_small = [500_032, 800_000, 1_048_448, 1_306_624, 1_568_704];
+    let to_end = (8..12).map(|step| 200_064 * step).chain((7..12).map(|step| 330_048 * step));
+    let to_end = to_end.chain([3_960_704, 3_960_832, 3_960_960]);
     for to in to_margin.into_iter().chain(to_small).chain(to_end) {
         let seen = rig.storage.event_count();
         // The frame's header, and of the payload what is not the value: a delta may take a byte less, frames end at eights.
@@ -155,7 +156,7 @@ fn a_small_commit_that_leaves_less_than_the_margin_fills_a_step_ahead_and_no_oth
         let used = to - end / 4096 * 4096;
         (end, fills) = (to, fills + u64::from(filled < 4 * MIB));
         assert_eq!(rig.log.durable_position().offset, end);
-        let is_due = used < 64 * 1024 && filled < 4 * MIB && end + MIB / 8 >= filled;
+        let is_due = used < 256 * 1024 && filled < 4 * MIB && end + MIB / 8 >= filled;
         let expected = is_due.then(|| (filled, (end + MIB).min(4 * MIB)));
         let zeros = writes(&rig.storage, seen)
             .into_iter()
