@@ -11,7 +11,7 @@ use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::paint::Style;
 use crate::cli::survey::{Condition, Survey};
-use crate::cli::text::range;
+use crate::cli::text::{counted, range};
 use crate::json::Json;
 use crate::manager::PerCoreRecoveryManager;
 use crate::options::Mode;
@@ -126,9 +126,8 @@ fn of_gap(gap: &Gap, scan: &CoreScan, proofs: &[Evidence], discarded: u64, path:
     let remedy = if row.verdict().is_error() {
         restore(&file, path)
     } else if discarded > 0 {
-        format!(
-            "nothing: the next opening cuts it off, and {discarded} whole entries behind it that nobody was promised"
-        )
+        let behind = counted(discarded, "whole entry", "whole entries");
+        format!("nothing: the next opening cuts it off, and {behind} behind it that nobody was promised")
     } else {
         "nothing: the next opening cuts it off".to_owned()
     };
