@@ -41,7 +41,8 @@ pub struct CoreResume {
     pub last_epoch: Epoch,
     /// Higher than the number of any file of this core, and than the manifest's.
     pub next_segment: SegmentNumber,
-    /// Something lies behind `end` that is neither zero nor of a file's former life.
+    /// Something lies behind `end` that is neither zero nor of a file's former life, as in
+    /// [`Discarded::residue`](wal_reader::Discarded::residue): a frame, or nobody's bytes.
     pub has_discards: bool,
     /// Files made ahead of use that hold nothing of this log, ascending, above all that do: nobody misses one that is gone.
     pub prepared: Vec<SegmentNumber>,

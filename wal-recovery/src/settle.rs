@@ -4,8 +4,8 @@
 //! log ends decides something else after the next power loss. So each file is asked, by what the cache shows, up to
 //! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
 //!
-//! Not dropped is what the cache shows without a frame of its file's, from behind the last one to the end of the file: most of
-//! a segment that was filled ahead of use, or of one that is used again. **A frame that the medium has, the cache shows**:
+//! Not dropped is what the cache shows without a frame of its file's, from behind the last one, and the place of the next, to the
+//! end of the file: most of a segment that was filled ahead of use, or of one that is used again. **A frame that the medium has, the cache shows**:
 //!
 //! 1. Frames are written through the cache, and of a page that is cached nothing else changes the medium.
 //! 2. Over a frame nothing is written but itself: a page that is written again holds the same frames, and more
@@ -52,6 +52,7 @@ pub(crate) fn settle(
     let mut settled = Settled::default();
     // What the header of a later segment says of an earlier one: segment, offset proven.
     let mut stated: Option<(SegmentNumber, u64)> = None;
+    let mut is_followed = false;
     for &segment in segments.iter().rev() {
         let Some(file) = open_segment(source, core, segment)? else { continue };
         let path = source.path(&segment_name(core, segment));
@@ -75,9 +76,13 @@ pub(crate) fn settle(
         };
         let stated_here = stated.filter(|(at, _)| *at == segment).map_or(0, |(_, through)| through);
         let proven = shown.max(stated_here);
-        let barren = Barren::find(source, log_id, core, segment, end.max(proven))?;
+        // Where a later header says how this one ends, nobody asks what stands behind that, be it readable or not.
+        let barren =
+            if is_followed { None } else { Barren::find(source, log_id, core, segment, end.max(proven))? };
+        is_followed |= header.is_some();
         file.sync().map_err(|error| failed("sync", error))?;
-        let to = barren.map_or(u64::MAX, |barren| barren.from);
+        // Where the next frame would stand decides how the log ends: that is read from the medium as well.
+        let to = barren.map_or(u64::MAX, |barren| barren.from + FRAME_HEADER_BYTES as u64);
         file.drop_cache(proven, to).map_err(|error| failed("drop the cached pages of", error))?;
         settled.barren.extend(barren);
         if proven > 0 {
@@ -186,13 +191,14 @@ mod tests {
         let proven = proven.map(|(segment, through)| (SegmentNumber(segment), through));
         assert_eq!(settled.proven, proven);
         let name = |segment| segment_name(CoreId(0), SegmentNumber(segment));
-        let asked = |(segment, from): &(u64, u64)| {
+        let asked = |(index, (segment, from)): (usize, &(u64, u64))| {
             let name = name(*segment);
-            // They end with their last frame.
-            let end = log.source().get(&name).unwrap().len();
-            [format!("sync {name}"), format!("drop {name} {from} to {end}")]
+            // They end with their last frame. What stands behind it is looked at in the newest alone.
+            let behind = log.source().get(&name).unwrap().len() as u64 + FRAME_HEADER_BYTES as u64;
+            let to = if index == 0 { behind } else { u64::MAX };
+            [format!("sync {name}"), format!("drop {name} {from} to {to}")]
         };
-        assert_eq!(source.log(), dropped.iter().flat_map(asked).collect::<Vec<_>>());
+        assert_eq!(source.log(), dropped.iter().enumerate().flat_map(asked).collect::<Vec<_>>());
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
             assert_eq!(settled, expected, "{what}");
             let asked = |file: usize, from: u64| {
                 let name = name(numbers[file]);
-                let to = barren[file].map_or(u64::MAX, |_| starts[file]);
+                let to = barren[file].map_or(u64::MAX, |_| starts[file] + FRAME_HEADER_BYTES as u64);
                 [format!("sync {name}"), format!("drop {name} {from} to {to}")]
             };
             assert_eq!(source.log(), [asked(1, 0), asked(0, proven)].concat(), "{what}");

@@ -84,12 +84,11 @@ fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_dec
     let proven = log.end(A).offset;
     log.put(A, b"c", b"value");
     let second = log.core(A).name();
-    let sealed = log.source().get(&first).unwrap().len();
-    let end = log.end(A).offset;
+    let behind = log.end(A).offset + 64;
     let source = FaultySource::new(Arc::new(log.source()), Faults::default());
     attempt(&source).unwrap();
     // The last frame says how much of its segment is durable, and thereby that the first segment is.
-    assert_eq!(source.log(), [format!("sync {second}"), format!("drop {second} {proven} to {end}")]);
+    assert_eq!(source.log(), [format!("sync {second}"), format!("drop {second} {proven} to {behind}")]);
     // Without that frame nothing of the second segment is proven, and of the first what its own frames say.
     let mut log = log.source();
     log.get_mut(&second).unwrap().truncate(proven as usize);
@@ -98,9 +97,9 @@ fn what_is_not_proven_durable_is_synced_and_dropped_from_the_cache_before_it_dec
     let end_of_a = 4096 + 64 + 16;
     let expected = [
         format!("sync {second}"),
-        format!("drop {second} 0 to {proven}"),
+        format!("drop {second} 0 to {}", proven + 64),
         format!("sync {first}"),
-        format!("drop {first} {end_of_a} to {sealed}"),
+        format!("drop {first} {end_of_a} to {}", u64::MAX),
     ];
     assert_eq!(source.log(), expected);
 }
@@ -126,11 +125,9 @@ fn with_a_checkpoint_what_it_does_not_hold_is_synced_and_what_it_holds_is_left_a
     let source = FaultySource::new(Arc::new(log.source()), Faults::default());
     attempt(&source).unwrap();
     let [_, second, third] = &names[..] else { panic!("three segments") };
-    let asked = |name: &String| {
-        let end = log.source().get(name).unwrap().len();
-        [format!("sync {name}"), format!("drop {name} 0 to {end}")]
-    };
-    let expected = [third, second].map(asked).concat();
+    let behind = log.source().get(third).unwrap().len() as u64 + 64;
+    let asked = |(name, to)| [format!("sync {name}"), format!("drop {name} 0 to {to}")];
+    let expected = [(third, behind), (second, u64::MAX)].map(asked).concat();
     assert_eq!(source.log(), expected);
 }
 

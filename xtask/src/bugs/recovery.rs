@@ -18,13 +18,21 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "barren-taken-for-granted",
         file: "wal-recovery/src/settle.rs",
-        old: "let to = barren.map_or(u64::MAX, |barren| barren.from);",
+        old: "let to = barren.map_or(u64::MAX, |barren| barren.from + FRAME_HEADER_BYTES as u64);",
         new: "let to = end.max(proven);",
         test: Test::Unit(
             "wal-recovery",
             "settle::tests::what_holds_no_frame_behind_the_last_one_is_not_dropped_and_anything_else_is",
         ),
         harm: "after EIO and a restart, what decides where the log ends may be frames that only the page cache has",
+    },
+    Bug {
+        name: "place-of-the-end-from-the-cache",
+        file: "wal-recovery/src/settle.rs",
+        old: "barren.from + FRAME_HEADER_BYTES as u64",
+        new: "barren.from",
+        test: Test::In("wal-recovery", "behind", "a_frame_that_only_the_cache_shows_damaged_is_not_lost"),
+        harm: "a durable frame whose page the cache shows damaged is cut off, although the medium has it",
     },
     Bug {
         name: "files-between-others-used-again",
