@@ -5,7 +5,8 @@
 //! where it is *proven* durable; what lies beyond is synced, and dropped, so that the scan sees the medium.
 //!
 //! Not dropped is what the cache shows without a frame of its file's, from behind the last one, and the place of the next, to the
-//! end of the file: most of a segment that was filled ahead of use, or of one that is used again. **A frame that the medium has, the cache shows**:
+//! end of the file: most of a segment that was filled ahead of use, or of one that is used again. **A frame that the medium
+//! has, the cache shows**:
 //!
 //! 1. Frames are written through the cache, and of a page that is cached nothing else changes the medium.
 //! 2. Over a frame nothing is written but itself: a page that is written again holds the same frames, and more

@@ -33,6 +33,7 @@ pub use self::image::Image;
 pub use self::random::Random;
 pub use self::snapshot::{Pick, Snapshot, Undecided, Unit};
 
+use self::content::PAGE_BYTES;
 use self::fault::next_effect;
 use self::inode::Inode;
 use self::names::{Directory, FileId};
@@ -123,10 +124,14 @@ impl SimDisk {
     #[must_use]
     pub fn twin(&self) -> Self {
         let state = self.shared.state.lock();
-        let twin = Self::with_files(state.files.clone(), 0);
-        // What is pending bears the numbers of calls.
-        twin.shared.state.lock().calls = state.calls;
-        twin
+        Self::after(state.files.clone(), state.calls)
+    }
+
+    /// A disk in the state that it had after so many calls: what is pending bears their numbers.
+    fn after(files: Files, calls: u64) -> Self {
+        let disk = Self::with_files(files, 0);
+        disk.shared.state.lock().calls = calls;
+        disk
     }
 
     fn with_files(files: Files, seed: u64) -> Self {
@@ -238,6 +243,18 @@ impl SimDisk {
     pub fn drop_caches(&self) {
         let mut state = self.shared.state.lock();
         state.files.inodes.iter_mut().for_each(|inode| Arc::make_mut(inode).drop_cache(0, u64::MAX));
+    }
+
+    /// Forgets some clean pages, as a kernel does that needs memory: each with odds of one half.
+    pub fn forget_some(&self, random: &mut Random) {
+        let mut state = self.shared.state.lock();
+        for inode in &mut state.files.inodes {
+            for page in (0..inode.cache.pages.len() as u64).filter(|_| random.once_in(2)).collect::<Vec<_>>()
+            {
+                let at = page * PAGE_BYTES as u64;
+                Arc::make_mut(inode).drop_cache(at, at + PAGE_BYTES as u64);
+            }
+        }
     }
 
     /// Counts a call, runs the hook, then `effect` under the lock. `changes`: whether the medium may differ afterwards.

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use super::Files;
 use super::content::{Content, PAGE_SECTORS, Page, Sectors, index};
 use super::image::Image;
 use super::inode::{Change, Inode, Pending};
 use super::names::{Directory, FileId};
 use super::random::Random;
+use super::{Files, SimDisk};
 
 /// What survives or does not survive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,12 @@ enum Contents {
 impl Snapshot {
     pub(crate) fn new(calls: u64, files: &Files) -> Self {
         Self { calls, files: files.clone() }
+    }
+
+    /// The disk then, cache included.
+    #[must_use]
+    pub fn disk(&self) -> SimDisk {
+        SimDisk::after(self.files.clone(), self.calls)
     }
 
     /// How many calls had been made.

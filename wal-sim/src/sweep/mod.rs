@@ -12,6 +12,7 @@ mod layout;
 mod damage;
 mod interrupted;
 mod io_errors;
+mod lives;
 mod lost_writes;
 mod names;
 mod power_loss;

@@ -1,7 +1,7 @@
 //! The table of all rows: names, shares of the budget, and where each is.
 
 use super::run::{Budget, Sweep};
-use super::{damage, interrupted, io_errors, lost_writes, names, power_loss, short_calls};
+use super::{damage, interrupted, io_errors, lives, lost_writes, names, power_loss, short_calls};
 
 /// One row of the fault table, as a sweep.
 pub struct Row {
@@ -46,6 +46,12 @@ pub const ROWS: &[Row] = &[
         number: 7,
         summary: "every call fails, once or for good",
         prepare: io_errors::prepare,
+    },
+    Row {
+        name: "lives",
+        number: 7,
+        summary: "several calls fail in each of up to four lives; pages leave the cache",
+        prepare: lives::prepare,
     },
     Row {
         name: "no-space",
