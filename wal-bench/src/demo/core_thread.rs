@@ -99,8 +99,8 @@ impl CoreThread {
         Ok(())
     }
 
-    /// Where to go on. If a word was cut by the end that the file had then, the piece is taken back first; that is a
-    /// batch of its own, with the offset before the word.
+    /// Where to go on. If a word was cut by the end that the file had then, the piece is taken back: in the batch that counts
+    /// the whole word, so that the offset never goes back.
     fn resume_point(&mut self, text: &File, source: &SourceFile, offset: u64) -> Result<u64, Failure> {
         if offset == 0 {
             return Ok(0);
@@ -117,14 +117,12 @@ impl CoreThread {
             counts.get_mut(word).filter(|count| **count > 0).ok_or("a counted word is not in the counts")?;
         *count -= 1;
         write_key(&mut self.key, source.shard, word);
-        self.batch.clear();
         if *count == 0 {
             counts.remove(word);
             self.batch.delete(&self.key);
         } else {
             self.batch.put(&self.key, &count.to_le_bytes());
         }
-        self.append(source, start as u64)?;
         Ok(start as u64)
     }
 
@@ -133,7 +131,6 @@ impl CoreThread {
         let counts = self.shards.get_mut(&source.shard).ok_or("a file of another core's shard")?;
         let mut found: HashMap<&[u8], u64> = HashMap::with_capacity(256);
         words(chunk).for_each(|word| *found.entry(word).or_default() += 1);
-        self.batch.clear();
         for (word, times) in found {
             let count = match counts.get_mut(word) {
                 Some(count) => {
@@ -151,11 +148,12 @@ impl CoreThread {
         self.append(source, end)
     }
 
-    /// Appends the batch with the source's new offset: counts and offset stand or fall together.
+    /// Appends the batch with the source's new offset, and begins another: counts and offset stand or fall together.
     fn append(&mut self, source: &SourceFile, offset: u64) -> Result<(), Failure> {
         let watermark_ms = i64::try_from(self.writer.last_timestamp_ns() / 1_000_000)?;
         self.batch.commit(&[(&source.name(), offset)], Some(watermark_ms));
         self.writer.append_batch(&self.batch)?;
+        self.batch.clear();
         Ok(())
     }
 
@@ -171,4 +169,61 @@ fn read_at(text: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
     text.read_exact_at(&mut buffer, offset)?;
     Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use wal_coordinator::{EntryRef, OperationRef, PerCoreWalConfig, PerCoreWalManager, Replay};
+    use wal_recovery::BoxError;
+
+    use super::super::input::Input;
+    use super::*;
+
+    /// The offsets of all commits, in order.
+    #[derive(Default)]
+    struct Offsets(Vec<u64>);
+
+    impl Replay for Offsets {
+        fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), BoxError> {
+            if let OperationRef::Commit { offsets, .. } = entry.operation {
+                self.0.extend(offsets.iter().map(|(_, offset)| offset));
+            }
+            Ok(())
+        }
+    }
+
+    /// A process may be killed behind any batch, and who was told of an offset must find at least that.
+    #[test]
+    fn an_offset_never_goes_back_also_where_the_end_of_a_file_had_cut_a_word() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (text, log) = (directory.path().join("a.txt"), directory.path().join("log"));
+        let mut offset = 0;
+        let mut shard = Shard::new();
+        let words = "again half ".repeat(2000);
+        for (content, halves) in
+            [("one ha", 0), ("one half way, ha", 1), (&format!("one half way, half {words}"), 2002)]
+        {
+            fs::write(&text, content).expect("a file");
+            let source = Input::below(&text).expect("listed").files.remove(0);
+            let mut manager = PerCoreWalManager::new(PerCoreWalConfig::new(&log, 1).inline()).expect("open");
+            let (acks, _told) = std::sync::mpsc::sync_channel(100);
+            let writer = manager.take_writer(0).expect("a writer");
+            let shards = HashMap::from([(source.shard, shard)]);
+            let mut thread = CoreThread::new(writer, shards, acks);
+            let number = source.shard;
+            thread.count_file(&Assignment { file: 0, source, offset }).expect("counted");
+            shard = thread.shards.remove(&number).expect("the same shard");
+            assert_eq!(shard.get(&b"half"[..]).copied().unwrap_or(0), halves);
+            drop(thread);
+            manager.close().expect("closed");
+            let mut offsets = Offsets::default();
+            wal_recovery::PerCoreRecoveryManager::new(&log).recover(&mut offsets).expect("recovered");
+            assert!(offsets.0.is_sorted(), "{:?}", offsets.0);
+            offset = content.len() as u64;
+            assert_eq!(offsets.0.last(), Some(&offset));
+        }
+        assert_eq!(shard.get(&b"ha"[..]), None, "a piece of a word is no word");
+    }
 }
