@@ -116,7 +116,7 @@ impl SourceFile for DiskFile {
 }
 
 /// What the two variants of a recorded end are: a later segment goes on before it; or that was given up too, and one more does.
-fn followed(is_superseded: bool, before: impl Fn(&mut LogBuilder)) -> (LogBuilder, u64) {
+fn followed(is_superseded: bool, before: impl Fn(&mut LogBuilder)) -> LogBuilder {
     let mut log = LogBuilder::new(LOG);
     log.put(A, b"a", b"value");
     let end = log.end(A);
@@ -130,13 +130,13 @@ fn followed(is_superseded: bool, before: impl Fn(&mut LogBuilder)) -> (LogBuilde
     log.core(A).sequence = end.sequence;
     log.put(A, b"b", b"value");
     assert_ne!(last, log.core(A).name());
-    (log, u64::from(is_superseded))
+    log
 }
 
 #[test]
 fn a_frame_of_a_newer_version_behind_a_recorded_end_is_nobodys_business() {
     for is_superseded in [false, true] {
-        let (mut log, _) = followed(is_superseded, |log| {
+        let mut log = followed(is_superseded, |log| {
             let core = log.core(A);
             let header = FrameHeader {
                 kind: FrameKind::Data,
@@ -162,7 +162,8 @@ fn a_frame_of_a_newer_version_behind_a_recorded_end_is_nobodys_business() {
 #[test]
 fn a_page_that_cannot_be_read_behind_a_recorded_end_is_nobodys_business() {
     for is_superseded in [false, true] {
-        let (mut log, given_up) = followed(is_superseded, |_| {});
+        let mut log = followed(is_superseded, |_| {});
+        let given_up = u64::from(is_superseded);
         let mut source = log.source();
         let file = source.get_mut(&name(given_up)).unwrap();
         let zeroed = (file.len() + 64).next_multiple_of(PAGE);
@@ -173,9 +174,7 @@ fn a_page_that_cannot_be_read_behind_a_recorded_end_is_nobodys_business() {
         disk.bad = Some((name(given_up), 1 << 19));
         assert_eq!(disk.end(), (Row::ZeroPast, log.end(A).offset), "superseded: {is_superseded}");
         // In the file that the log ends in, nobody knows what stands there.
-        let last =
-            log.source().iter().map(|(name, _)| name.to_owned()).filter(|name| name.contains("log")).max();
-        let last = last.unwrap();
+        let last = log.core(A).name();
         source.get_mut(&last).unwrap().resize(1 << 20, 0);
         let mut disk = Disk::new(&source, &source);
         disk.bad = Some((last, 1 << 19));

@@ -27,7 +27,7 @@ impl Replay for Counter {
 pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
     let entries: u64 = plan.choose(4_000_000, 1_000_000);
     let directory = plan.temporary()?;
-    let bytes = written(&directory.path().join("log"), entries)?;
+    let bytes = written(directory.path(), entries)?;
     let used = plan.temporary()?;
     written_into_used_segments(&used.path().join("log"), entries)?;
     let plain = zero_filled(&directory.path().join("plain"), entries * PLAIN_ENTRY_BYTES)?;
@@ -72,8 +72,8 @@ pub(super) fn measure(plan: &Plan) -> Result<Measured, Failure> {
 }
 
 /// Makes a log of one core, with `entries` entries; how many bytes it has.
-fn written(path: &Path, entries: u64) -> Result<u64, Failure> {
-    let mut manager = PerCoreWalManager::new(PerCoreWalConfig::new(path, 1))?;
+fn written(directory: &Path, entries: u64) -> Result<u64, Failure> {
+    let mut manager = super::open(directory, 1)?;
     append_distinct(&mut manager.take_writer(0)?, 0, entries)?;
     manager.sync_all()?;
     let bytes = manager.stats().cores.iter().map(|core| core.bytes).sum();

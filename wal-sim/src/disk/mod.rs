@@ -249,10 +249,11 @@ impl SimDisk {
     pub fn forget_some(&self, random: &mut Random) {
         let mut state = self.shared.state.lock();
         for inode in &mut state.files.inodes {
-            for page in (0..inode.cache.pages.len() as u64).filter(|_| random.once_in(2)).collect::<Vec<_>>()
-            {
-                let at = page * PAGE_BYTES as u64;
-                Arc::make_mut(inode).drop_cache(at, at + PAGE_BYTES as u64);
+            for page in 0..inode.cache.pages.len() as u64 {
+                if random.once_in(2) {
+                    let at = page * PAGE_BYTES as u64;
+                    Arc::make_mut(inode).drop_cache(at, at + PAGE_BYTES as u64);
+                }
             }
         }
     }

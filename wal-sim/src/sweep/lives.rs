@@ -7,7 +7,7 @@ use wal_coordinator::Retention;
 use super::check::{check_cache, check_disk};
 use super::life::{Life, LifeError, Story};
 use super::run::{Budget, Sweep, Tally};
-use crate::disk::{CallKind, Effect, Fault, Pick, Random, SimDisk, Unit};
+use crate::disk::{CallKind, Effect, Fault, Pick, Random, SimDisk, Snapshot, Unit};
 
 /// Of a budget's images, what one disk with its lives comes to.
 const IMAGES_A_DISK: u64 = 500;
@@ -40,8 +40,10 @@ impl Sweep for Lives {
                 Err(LifeError::Wrong(what)) => return Err(format!("life {number}: {what}")),
             }
             disk.heal();
+            let snapshots = disk.snapshots();
             for _ in 0..MOMENTS {
-                moment(&disk, &story, &mut random, tally).map_err(|what| format!("life {number}, {what}"))?;
+                moment(&snapshots, &story, &mut random, tally)
+                    .map_err(|what| format!("life {number}, {what}"))?;
             }
             // The call that would have told of an error may not have come any more.
             story.forget_written();
@@ -51,8 +53,7 @@ impl Sweep for Lives {
     }
 }
 
-fn moment(disk: &SimDisk, story: &Story, random: &mut Random, tally: &Tally) -> Result<(), String> {
-    let snapshots = disk.snapshots();
+fn moment(snapshots: &[Snapshot], story: &Story, random: &mut Random, tally: &Tally) -> Result<(), String> {
     let snapshot = &snapshots[random.below(snapshots.len() as u64) as usize];
     let calls = snapshot.calls();
     let (model, promised) = (story.model_at(calls), story.promised(calls));
